@@ -1,0 +1,184 @@
+%% Does one scenario and prints its figures as one line of JSON, as src/outcome.rs expects it.
+%% The sizes come from the command line, so that they stand in one place: src/measure.rs.
+-module(bench).
+-export([main/1]).
+
+main([Scenario, Variant | Sizes]) ->
+    try
+        Metrics = run(list_to_atom(Scenario), list_to_atom(Variant), sizes(Sizes)),
+        io:format("{\"metrics\":[~s]}~n", [lists:join(",", [json(M) || M <- Metrics])]),
+        halt(0)
+    catch
+        Class:Reason:Stack ->
+            io:format(standard_error, "~p:~p ~p~n", [Class, Reason, Stack]),
+            halt(1)
+    end.
+
+%% "name=value" arguments, all integers.
+sizes(Sizes) ->
+    maps:from_list([begin
+        [Name, Value] = string:split(Size, "="),
+        {list_to_atom(Name), list_to_integer(Value)}
+    end || Size <- Sizes]).
+
+json({Metric, Unit, Value}) ->
+    io_lib:format("{\"metric\":\"~s\",\"unit\":\"~s\",\"value\":~w}", [Metric, Unit, float(Value)]).
+
+run(call, Variant, S) -> [{round_trip, ns, in_process(fun() -> call(Variant, S) end)}];
+run(cast, _, S) -> [{rate, "msgs/s", in_process(fun() -> flood(1, S) end)}];
+run(fanin, _, #{senders := N} = S) -> [{rate, "msgs/s", in_process(fun() -> flood(N, S) end)}];
+run(pairs, _, S) -> [{rate, "msgs/s", in_process(fun() -> pairs(S) end)}];
+run(ring, _, S) -> [{hop, ns, in_process(fun() -> ring(S) end)}];
+run(spawn, _, S) -> [{rate, "1/s", in_process(fun() -> spawns(S) end)}];
+run(idle, _, S) -> [{rss_per_process, bytes, in_process(fun() -> idle(S) end)}];
+run(restart, _, S) ->
+    Times = lists:sort(in_process(fun() -> restart(S) end)),
+    [{p50, us, percentile(50, Times)}, {p99, us, percentile(99, Times)}].
+
+%% A fresh process, so that the boot process's heap plays no part.
+in_process(Fun) ->
+    {Pid, Ref} = spawn_monitor(fun() -> exit({result, Fun()}) end),
+    receive
+        {'DOWN', Ref, process, Pid, {result, Result}} -> Result;
+        {'DOWN', Ref, process, Pid, Reason} -> error(Reason)
+    end.
+
+%% call
+
+call(cross_worker, S) ->
+    %% The scheduler option binds a process to a scheduler. The driver binds its caller likewise.
+    {ok, Server} = gen_server:start(bench_counter, nobody, [{spawn_opt, [{scheduler, 2}]}]),
+    Owner = self(),
+    spawn_opt(fun() -> Owner ! {result, calls(Server, S)} end, [link, {scheduler, 1}]),
+    receive {result, Nanoseconds} -> Nanoseconds end;
+call(_, S) ->
+    {ok, Server} = gen_server:start(bench_counter, nobody, []),
+    calls(Server, S).
+
+calls(Server, #{calls := Calls} = S) ->
+    nanoseconds_each(rounds(S, Calls, fun() -> call_times(Calls, Server) end)).
+
+call_times(0, _) -> ok;
+call_times(Left, Server) ->
+    _ = gen_server:call(Server, increment),
+    call_times(Left - 1, Server).
+
+%% cast, fanin
+
+flood(Count, #{messages := Messages} = S) ->
+    Receiver = bench_relay:start({receiver, 0, 0, self()}),
+    Senders = [bench_relay:start({sender, Receiver}) || _ <- lists:seq(1, Count)],
+    per_second(rounds(S, Messages, fun() ->
+        gen_server:cast(Receiver, {expect, Messages}),
+        [gen_server:cast(Sender, {flood, Messages div Count}) || Sender <- Senders],
+        receive done -> ok end
+    end)).
+
+%% pairs
+
+pairs(#{pairs := Pairs, laps := Laps} = S) ->
+    Pingers = [start_pair(self()) || _ <- lists:seq(1, Pairs)],
+    per_second(rounds(S, 2 * Pairs * Laps, fun() ->
+        [gen_server:cast(Pinger, {serve, Laps}) || Pinger <- Pingers],
+        [receive done -> ok end || _ <- Pingers]
+    end)).
+
+start_pair(Owner) ->
+    Pinger = bench_relay:start({pinger, nobody, 0, Owner}),
+    ok = gen_server:call(Pinger, {opponent, bench_relay:start({ponger, Pinger})}),
+    Pinger.
+
+%% ring
+
+ring(#{ring := Length, hops := Hops} = S) ->
+    First = bench_relay:start({link, nobody, self()}),
+    Link = fun(_, Next) -> bench_relay:start({link, Next, self()}) end,
+    Last = lists:foldl(Link, First, lists:seq(2, Length)),
+    ok = gen_server:call(First, {next, Last}),
+    nanoseconds_each(rounds(S, Hops, fun() ->
+        gen_server:cast(First, {token, Hops}),
+        receive done -> ok end
+    end)).
+
+%% spawn
+
+spawns(#{spawns := Spawns} = S) ->
+    per_second(rounds(S, Spawns, fun() ->
+        spawn_times(Spawns),
+        await_downs(Spawns)
+    end)).
+
+spawn_times(0) -> ok;
+spawn_times(Left) ->
+    _ = spawn_monitor(fun() -> ok end),
+    spawn_times(Left - 1).
+
+await_downs(0) -> ok;
+await_downs(Left) ->
+    receive {'DOWN', _, process, _, normal} -> await_downs(Left - 1) end.
+
+%% idle
+
+idle(#{idle := Processes}) ->
+    {ok, Supervisor} = bench_sup:start_link(many),
+    Before = rss(),
+    start_idle(Processes, Supervisor),
+    (rss() - Before) / Processes.
+
+start_idle(0, _) -> ok;
+start_idle(Left, Supervisor) ->
+    {ok, Server} = supervisor:start_child(Supervisor, []),
+    1 = gen_server:call(Server, increment),
+    start_idle(Left - 1, Supervisor).
+
+rss() ->
+    {ok, Status} = file:read_file("/proc/self/status"),
+    {match, [Kilobytes]} = re:run(Status, "VmRSS:\\s+(\\d+) kB", [{capture, [1], list}]),
+    list_to_integer(Kilobytes) * 1024.
+
+%% restart
+
+restart(#{crashes := Crashes, crashes_a_supervisor := Each}) ->
+    lists:append([crash_one_supervisor(Each) || _ <- lists:seq(1, Crashes div Each)]).
+
+crash_one_supervisor(Crashes) ->
+    {ok, Supervisor} = bench_sup:start_link({one, counter, self()}),
+    receive {up, _} -> ok end,
+    Times = [crash() || _ <- lists:seq(1, Crashes)],
+    Ref = monitor(process, Supervisor),
+    unlink(Supervisor),
+    exit(Supervisor, shutdown),
+    receive {'DOWN', Ref, process, Supervisor, _} -> ok end,
+    Times.
+
+crash() ->
+    Start = erlang:monotonic_time(nanosecond),
+    gen_server:cast(counter, crash),
+    receive {up, _} -> ok end,
+    1 = gen_server:call(counter, increment),
+    (erlang:monotonic_time(nanosecond) - Start) / 1000.
+
+percentile(Percent, Sorted) ->
+    lists:nth(max(1, ceil(Percent / 100 * length(Sorted))), Sorted).
+
+%% Rounds as in src/measure.rs: a fifth of the time warms up, then they count.
+
+rounds(#{measure_ms := Ms}, Operations, Round) ->
+    Measure = Ms * 1000000,
+    warm_up(Measure div 5, Round),
+    measure(Measure, Operations, Round, 0, 0).
+
+warm_up(Left, _) when Left =< 0 -> ok;
+warm_up(Left, Round) -> warm_up(Left - timed(Round), Round).
+
+measure(Measure, Operations, Round, Done, Elapsed) when Elapsed < Measure ->
+    measure(Measure, Operations, Round, Done + Operations, Elapsed + timed(Round));
+measure(_, _, _, Done, Elapsed) -> {Done, Elapsed}.
+
+timed(Round) ->
+    Start = erlang:monotonic_time(nanosecond),
+    Round(),
+    erlang:monotonic_time(nanosecond) - Start.
+
+nanoseconds_each({Done, Elapsed}) -> Elapsed / Done.
+per_second({Done, Elapsed}) -> Done * 1.0e9 / Elapsed.

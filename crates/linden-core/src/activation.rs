@@ -1,0 +1,548 @@
+//! One activation: a process takes its mail, acts on signals, is polled, and goes idle, to the back, or to its end.
+//!
+//! The order at death (`docs/SEMANTICS.md`): the mailbox is closed; the future, and the state in it, is dropped; the name
+//! and the pid are released; links, then monitors are told; unread mail is dropped, so that each pending call is answered.
+//! Nothing here unwinds: the future is polled and dropped under `catch_unwind`, and so is each unread message.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use crate::cell::{self, CellRef, EXITING, Header, NAMED, PARENT_LINKED, REMOTE, SignalNode, TRAP_EXIT};
+use crate::hook::{panic_reason, wake_guarded};
+use crate::id::Pid;
+use crate::introspect::{ExitEvent, ProcessInfo};
+use crate::links::Bonds;
+use crate::mailbox::{Idle, LinkKind, reverse};
+use crate::reason::Reason;
+use crate::signal::{ExitAction, ExitVia, Info, Sender, Signal, Trap, Watcher, on_exit};
+use crate::worker::{self, MESSAGES_MAX, REDUCTIONS_MAX, Worker};
+
+/// How often in one activation a process that waits for something else takes mail that pours in, before it goes to the
+/// back.
+const DRAINS_MAX: u32 = 16;
+
+/// What a drain brought.
+#[derive(Clone, Copy, Default, Debug)]
+struct Drained {
+    woken: bool,
+    mail: bool,
+}
+
+impl Worker {
+    /// Runs a process that was due.
+    pub(crate) fn activate(&self, cell: NonNull<Header>) {
+        self.count_activation();
+        self.set_current(Some(cell));
+        self.messages_left.set(MESSAGES_MAX);
+        self.reductions_left.set(REDUCTIONS_MAX);
+        // SAFETY: the task that was taken from a queue made this worker the owner.
+        unsafe { self.run_owned(cell) };
+        self.set_current(None);
+    }
+
+    /// # Safety
+    /// This worker owns the process.
+    unsafe fn run_owned(&self, cell: NonNull<Header>) {
+        // SAFETY: an owned process lives, until `end` below or until another worker has it after `try_idle`.
+        let header = unsafe { cell.as_ref() };
+        let mut poll_due = true;
+        let mut drains = 0;
+        loop {
+            if header.mail.is_dirty() {
+                // SAFETY: owned.
+                let drained = unsafe { self.drain(cell) };
+                drains += 1;
+                // SAFETY: owned.
+                poll_due |= drained.woken || (drained.mail && unsafe { header.owner() }.waiting);
+            }
+            let mut ended = self.doom.take();
+            if ended.is_none() && poll_due {
+                poll_due = false;
+                // SAFETY: owned.
+                ended = unsafe { self.poll(cell) };
+            }
+            if let Some(reason) = ended {
+                // SAFETY: owned.
+                unsafe { self.end(cell, reason) };
+                return;
+            }
+            if self.yielding.replace(false) || drains > DRAINS_MAX {
+                self.give_back(header);
+                self.set_current(None);
+                self.push_back(cell);
+                return;
+            }
+            // SAFETY: owned.
+            let idle = if unsafe { header.owner() }.waiting {
+                Idle::Any
+            } else {
+                Idle::Signals
+            };
+            self.give_back(header);
+            self.set_current(None);
+            if header.mail.try_idle(idle) {
+                return;
+            }
+            self.set_current(Some(cell));
+        }
+    }
+
+    /// Books what the activation used.
+    fn give_back(&self, header: &Header) {
+        let used = REDUCTIONS_MAX - self.reductions_left.replace(REDUCTIONS_MAX);
+        let total = header.reductions.load(Ordering::Relaxed).wrapping_add(used + 1);
+        header.reductions.store(total, Ordering::Relaxed);
+        self.settle_orphans(crate::reply::dropped);
+    }
+
+    /// Polls the future; the exit reason when it is done.
+    ///
+    /// # Safety
+    /// This worker owns the process, whose future is live.
+    unsafe fn poll(&self, cell: NonNull<Header>) -> Option<Reason> {
+        // SAFETY: owned.
+        unsafe { cell.as_ref().owner() }.waiting = false;
+        // SAFETY: the waker does not outlive this function, the cell does.
+        let waker = unsafe { cell::borrowed_waker(cell) };
+        let mut cx = Context::from_waker(&waker);
+        // SAFETY: the caller's promise.
+        let polled = catch_unwind(AssertUnwindSafe(|| unsafe { Header::poll(cell, &mut cx) }));
+        match polled {
+            Ok(Poll::Pending) => self.doom.take(),
+            Ok(Poll::Ready(reason)) => Some(reason),
+            Err(payload) => Some(panic_reason(payload)),
+        }
+    }
+
+    /// Takes the mail: acts on signals, keeps messages in order.
+    ///
+    /// # Safety
+    /// This worker owns the process and holds no reference to its owner part or bonds.
+    unsafe fn drain(&self, cell: NonNull<Header>) -> Drained {
+        // SAFETY: owned, so it lives.
+        let header = unsafe { cell.as_ref() };
+        self.in_core.set(true);
+        let taken = header.mail.take();
+        let mut drained = Drained {
+            woken: taken.woken,
+            mail: false,
+        };
+        // SAFETY: taken, so it is this worker's.
+        let mut next = unsafe { reverse(taken.newest) };
+        let mut messages = 0;
+        while let Some(link) = NonNull::new(next) {
+            // SAFETY: a link of the list that was taken.
+            let lead = unsafe { link.as_ref() };
+            next = lead.next();
+            let keep = match lead.kind() {
+                LinkKind::Message => {
+                    messages += 1;
+                    Some(link)
+                }
+                // Mail behind the signal that ends the process is not acted on, but answered at its death.
+                LinkKind::Signal if self.doom.borrow().is_some() => Some(link),
+                // SAFETY: as above.
+                LinkKind::Signal => unsafe { self.act(cell, cell::open_signal(link)) },
+            };
+            if let Some(link) = keep {
+                drained.mail = true;
+                // SAFETY: owned; the link is this worker's.
+                unsafe { header.owner().inbox.push_back(link) };
+            }
+        }
+        if messages > 0 {
+            header
+                .unread
+                .store(header.unread.load(Ordering::Relaxed) + messages, Ordering::Relaxed);
+        }
+        if drained.mail
+            && let Some(rare) = header.rare()
+        {
+            // SAFETY: owned.
+            if let Some(waker) = unsafe { rare.bonds() }.recv_waker.take() {
+                drained.woken = true;
+                wake_guarded(waker);
+            }
+        }
+        self.in_core.set(false);
+        drained
+    }
+
+    /// Takes the mail from within the process: `recv` found its inbox empty. Says whether there is mail now.
+    ///
+    /// # Safety
+    /// The process `cell` is being polled by this worker, and the caller holds no reference to its owner part or bonds.
+    pub(crate) unsafe fn drain_for_recv(&self, cell: NonNull<Header>) -> bool {
+        // SAFETY: it is being polled here.
+        if !unsafe { cell.as_ref() }.mail.is_dirty() {
+            return false;
+        }
+        // SAFETY: the caller's promise.
+        let drained = unsafe { self.drain(cell) };
+        if drained.woken {
+            // The wake was meant for the poll that runs: it may have been for a part of it that was polled before.
+            // SAFETY: it is being polled here.
+            let _ = unsafe { cell.as_ref() }.mail.wake();
+        }
+        drained.mail
+    }
+
+    /// Acts on one signal; what is left of it for `recv`.
+    ///
+    /// # Safety
+    /// As for [`Worker::drain`].
+    unsafe fn act(
+        &self,
+        cell: NonNull<Header>,
+        mut node: Box<SignalNode>,
+    ) -> Option<NonNull<crate::mailbox::Link>> {
+        // SAFETY: owned, so it lives.
+        let header = unsafe { cell.as_ref() };
+        let signal = std::mem::replace(&mut node.signal, Signal::NodeDown(header.node().id));
+        // SAFETY: owned.
+        let info = unsafe { self.act_on(header, signal) }?;
+        node.signal = Signal::Info(info);
+        Some(node.into_link())
+    }
+
+    /// # Safety
+    /// As for [`Worker::drain`].
+    unsafe fn act_on(&self, header: &Header, signal: Signal) -> Option<Info> {
+        let own = header.pid();
+        match signal {
+            Signal::Exit { from, reason, via } => {
+                // LINK-02: an exit through a link that this process took down is not heard.
+                // SAFETY: owned.
+                if via == ExitVia::Link && !unsafe { unlink(header, from) } {
+                    return None;
+                }
+                self.take_exit(header, from, reason, via)
+            }
+            Signal::Link { from } => {
+                // SAFETY: owned.
+                unsafe { link(header, from) };
+                None
+            }
+            Signal::Unlink { from, id } => {
+                // SAFETY: owned.
+                unsafe { unlink(header, from) };
+                self.node().signal(from, Signal::UnlinkAck { from: own, id });
+                None
+            }
+            Signal::UnlinkAck { from, id } => {
+                // SAFETY: owned.
+                unsafe { bonds(header) }.links.end_unlink(from, id);
+                None
+            }
+            Signal::Monitor { reference, watcher } => {
+                if let Watcher::Process(pid) = watcher
+                    && pid.node() != own.node()
+                {
+                    header.set_flag(REMOTE);
+                }
+                // SAFETY: owned.
+                unsafe { bonds(header) }.watchers.push((reference, watcher));
+                None
+            }
+            Signal::Demonitor { reference } => {
+                // SAFETY: owned.
+                unsafe { bonds(header) }.watchers.retain(|(watched, _)| *watched != reference);
+                None
+            }
+            Signal::Down {
+                reference,
+                pid,
+                reason,
+            } => {
+                // MON-02: a `Down` of a monitor that was taken down is not heard.
+                // SAFETY: owned.
+                unsafe { bonds(header) }.monitors.remove(&reference)?;
+                Some(Info::Down {
+                    reference,
+                    pid,
+                    reason,
+                })
+            }
+            Signal::NodeDown(node) => {
+                // SAFETY: owned.
+                unsafe { self.lose_node(header, node) };
+                None
+            }
+            Signal::Inspect(reply) => {
+                // SAFETY: owned.
+                reply.send(unsafe { inspect(header) });
+                None
+            }
+            Signal::Info(info) => Some(info),
+        }
+    }
+
+    fn take_exit(&self, header: &Header, from: Pid, reason: Reason, via: ExitVia) -> Option<Info> {
+        let trap = if header.flag(TRAP_EXIT) {
+            Trap::On
+        } else {
+            Trap::Off
+        };
+        let sender = if from == header.pid() {
+            Sender::Own
+        } else {
+            Sender::Other
+        };
+        match on_exit(&reason, via, trap, sender) {
+            ExitAction::Drop => None,
+            ExitAction::Deliver => Some(Info::Exit { from, reason }),
+            ExitAction::End(reason) => {
+                self.doom.borrow_mut().get_or_insert(reason);
+                None
+            }
+        }
+    }
+
+    /// The connection to a node is lost: its links exit, its monitors are down.
+    ///
+    /// # Safety
+    /// As for [`Worker::drain`].
+    unsafe fn lose_node(&self, header: &Header, node: crate::id::NodeId) {
+        // SAFETY: owned.
+        let bonds = unsafe { bonds(header) };
+        bonds
+            .watchers
+            .retain(|(_, watcher)| !matches!(watcher, Watcher::Process(pid) if pid.node() == node));
+        let mut news: Vec<Info> = Vec::new();
+        for from in bonds.links.take_of_node(node) {
+            news.extend(self.take_exit(header, from, Reason::NoConnection, ExitVia::Link));
+        }
+        let down: Vec<_> = bonds
+            .monitors
+            .extract_if(|_, pid| pid.node() == node)
+            .collect();
+        news.extend(down.into_iter().map(|(reference, pid)| Info::Down {
+            reference,
+            pid,
+            reason: Reason::NoConnection,
+        }));
+        for info in news {
+            let link = SignalNode::new(Signal::Info(info)).into_link();
+            // SAFETY: owned; the link was just made.
+            unsafe { header.owner().inbox.push_back(link) };
+        }
+        // The news came from within: a waiting process must be polled for them.
+        let _ = header.mail.wake();
+    }
+
+    /// Ends the process.
+    ///
+    /// # Safety
+    /// This worker owns the process, whose future is live; the process is not used afterwards.
+    unsafe fn end(&self, cell: NonNull<Header>, reason: Reason) {
+        // SAFETY: owned, so it lives until its count is given back below.
+        let header = unsafe { cell.as_ref() };
+        let node = self.node();
+        self.settle_orphans(|| reason.clone());
+        *self.exit_reason.borrow_mut() = Some(reason.clone());
+        let flags = header.set_flag(EXITING);
+        let left = header.mail.close();
+        // SAFETY: closed and taken, so it is this worker's.
+        let mut next = unsafe { reverse(left) };
+        while let Some(link) = NonNull::new(next) {
+            // SAFETY: a link of the list that was taken.
+            next = unsafe { link.as_ref() }.next();
+            // SAFETY: owned.
+            unsafe { header.owner().inbox.push_back(link) };
+        }
+        // DEATH-01: the state is dropped before anybody hears of the end.
+        // SAFETY: owned, and done once.
+        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { Header::drop_future(cell) }));
+        if let Err(payload) = dropped {
+            let second = panic_reason(payload);
+            node.dead_letters.drop_panics.fetch_add(1, Ordering::Relaxed);
+            self.settle_orphans(|| second);
+        }
+        if !reason.is_orderly() {
+            self.report(header, flags, &reason);
+        }
+        self.crash_detail.take();
+        // DEATH-02: names and the pid are free before links and monitors hear of the end.
+        if flags & NAMED != 0 {
+            // SAFETY: the process's own count is still there; the handle's is forgotten, not given back.
+            let handle = std::mem::ManuallyDrop::new(unsafe { CellRef::from_counted(cell) });
+            node.names.release(&handle);
+        }
+        node.table
+            .remove(header.local, cell, Some(&mut self.indices.borrow_mut()));
+        // SAFETY: owned.
+        unsafe { self.tell_bonds(header, &reason) };
+        // SAFETY: owned.
+        let inbox = unsafe { &mut header.owner().inbox };
+        // SAFETY: owned.
+        let unread = unsafe { worker::drain_inbox(cell, inbox, |signal| node.bounce(header.pid(), signal)) };
+        node.dead_letters.unread.fetch_add(unread, Ordering::Relaxed);
+        self.settle_orphans(|| reason.clone());
+        self.exit_reason.take();
+        self.doom.take();
+        self.yielding.set(false);
+        self.set_current(None);
+        let ended = &self.remote().ended;
+        ended.store(ended.load(Ordering::Relaxed) + 1, Ordering::Release);
+        // SAFETY: the process's own count, given back once.
+        unsafe { cell::release(cell) };
+    }
+
+    fn report(&self, header: &Header, flags: u32, reason: &Reason) {
+        let node = self.node();
+        let Some(listener) = &node.options.exit_listener else {
+            return;
+        };
+        let name = (flags & NAMED != 0).then(|| node.names.name_of(header.local)).flatten();
+        let label = header.rare().and_then(|rare| rare.label.lock().clone());
+        let detail = self.crash_detail.take();
+        let event = ExitEvent {
+            pid: header.pid(),
+            name: name.as_ref().map(|slot| &*slot.name),
+            label: label.as_deref(),
+            parent: node.parent_of(header),
+            reason,
+            detail: detail.as_deref(),
+        };
+        let told = catch_unwind(AssertUnwindSafe(|| listener.process_exited(&event)));
+        if let Err(payload) = told {
+            let _ = panic_reason(payload);
+        }
+    }
+
+    /// DEATH-03: links hear first, then monitors, each once.
+    ///
+    /// # Safety
+    /// This worker owns the process, which is ending.
+    unsafe fn tell_bonds(&self, header: &Header, reason: &Reason) {
+        let own = header.pid();
+        let node = self.node();
+        let exit = |to: Pid| {
+            node.signal(
+                to,
+                Signal::Exit {
+                    from: own,
+                    reason: reason.clone(),
+                    via: ExitVia::Link,
+                },
+            );
+        };
+        if header.flag(PARENT_LINKED) {
+            exit(Pid::new(own.node(), header.parent));
+        }
+        let Some(rare) = header.rare() else { return };
+        // SAFETY: owned.
+        let bonds = std::mem::take(unsafe { rare.bonds() });
+        bonds.links.iter(own.node()).for_each(exit);
+        for (reference, pid) in bonds.monitors {
+            node.signal(pid, Signal::Demonitor { reference });
+        }
+        for (reference, watcher) in bonds.watchers {
+            match watcher {
+                Watcher::Process(pid) => node.signal(
+                    pid,
+                    Signal::Down {
+                        reference,
+                        pid: own,
+                        reason: reason.clone(),
+                    },
+                ),
+                Watcher::Slot(reply) => {
+                    reply.send(reason.clone());
+                }
+            }
+        }
+    }
+}
+
+/// The bonds of a process that this worker owns.
+///
+/// # Safety
+/// The caller owns the process and holds no other reference to its bonds.
+#[expect(clippy::mut_from_ref, reason = "ownership passes through the mailbox word, as an UnsafeCell's does")]
+pub(crate) unsafe fn bonds(header: &Header) -> &mut Bonds {
+    // SAFETY: the caller's promise.
+    unsafe { header.rare_or_new().bonds() }
+}
+
+/// Whether `pid` is the process's parent on this node.
+fn is_parent(header: &Header, pid: Pid) -> bool {
+    pid.node() == header.node().id && pid.local() == header.parent
+}
+
+/// Adds a link to the owner's side. Says whether it is new.
+///
+/// # Safety
+/// As for [`bonds`].
+pub(crate) unsafe fn link(header: &Header, pid: Pid) -> bool {
+    if is_parent(header, pid) {
+        if let Some(rare) = header.rare() {
+            // SAFETY: the caller's promise.
+            unsafe { rare.bonds() }.links.forget_unlink(pid);
+        }
+        return header.set_flag(PARENT_LINKED) & PARENT_LINKED == 0;
+    }
+    if pid.node() != header.node().id {
+        header.set_flag(REMOTE);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { bonds(header) }.links.add(header.node().id, pid)
+}
+
+/// Removes a link from the owner's side. Says whether it was there.
+///
+/// # Safety
+/// As for [`bonds`].
+pub(crate) unsafe fn unlink(header: &Header, pid: Pid) -> bool {
+    if is_parent(header, pid) {
+        let was = header.flag(PARENT_LINKED);
+        header.clear_flag(PARENT_LINKED);
+        return was;
+    }
+    let Some(rare) = header.rare() else {
+        return false;
+    };
+    // SAFETY: the caller's promise.
+    let links = unsafe { &mut rare.bonds().links };
+    let was = links.remove(header.node().id, pid);
+    if !was {
+        links.forget_unlink(pid);
+    }
+    was
+}
+
+/// What the process knows of itself.
+///
+/// # Safety
+/// As for [`bonds`].
+pub(crate) unsafe fn inspect(header: &Header) -> ProcessInfo {
+    let node = header.node();
+    let own = header.pid();
+    // SAFETY: the caller owns the process.
+    let mailbox_len = unsafe { header.owner() }.inbox.len();
+    let mut links = Vec::new();
+    if header.flag(PARENT_LINKED) {
+        links.push(Pid::new(own.node(), header.parent));
+    }
+    let mut monitors = Vec::new();
+    let mut watchers = 0;
+    if let Some(rare) = header.rare() {
+        // SAFETY: the caller's promise.
+        let bonds = unsafe { rare.bonds() };
+        links.extend(bonds.links.iter(own.node()));
+        monitors.extend(bonds.monitors.iter().map(|(&reference, &pid)| (reference, pid)));
+        watchers = bonds.watchers.len();
+    }
+    links.sort_unstable();
+    monitors.sort_unstable();
+    ProcessInfo {
+        row: node.row_of(header),
+        mailbox_len,
+        links,
+        monitors,
+        watchers,
+        trap_exit: header.flag(TRAP_EXIT),
+    }
+}

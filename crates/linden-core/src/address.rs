@@ -1,0 +1,269 @@
+//! Addresses: typed ways to a process, by its pid or by its name, on this node or another.
+
+use std::error::Error;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::call::Call;
+use crate::cell::{CellRef, Letter};
+use crate::id::{NodeId, Pid};
+use crate::message::Message;
+use crate::names::NameSlot;
+use crate::node::Node;
+use crate::reply::Reply;
+use crate::transport::Destination;
+use crate::worker;
+
+/// A typed address of one process: messages of type `M` go there.
+///
+/// It keeps the memory of the process's cell, also when the process is dead; keep a [`Pid`] where that matters.
+pub struct Address<M> {
+    pub(crate) place: Place,
+    message: PhantomData<fn(M)>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Place {
+    Local(CellRef),
+    Remote(Arc<RemoteProcess>),
+}
+
+/// A process of another node.
+pub(crate) struct RemoteProcess {
+    pub(crate) node: Node,
+    pub(crate) at: NodeId,
+    pub(crate) to: Destination,
+}
+
+/// Why a message was not sent; the message is back.
+#[derive(PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError<M> {
+    /// No such process.
+    NoProc(M),
+}
+
+impl<M> fmt::Debug for SendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NoProc")
+    }
+}
+
+impl<M> fmt::Display for SendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no such process")
+    }
+}
+
+impl<M> Error for SendError<M> {}
+
+impl<M: Message> Address<M> {
+    pub(crate) fn of_cell(cell: CellRef) -> Self {
+        Self {
+            place: Place::Local(cell),
+            message: PhantomData,
+        }
+    }
+
+    pub(crate) fn of_remote(remote: RemoteProcess) -> Self {
+        Self {
+            place: Place::Remote(Arc::new(remote)),
+            message: PhantomData,
+        }
+    }
+
+    /// The process's pid; `None` for a name on another node.
+    #[must_use]
+    pub fn try_pid(&self) -> Option<Pid> {
+        match &self.place {
+            Place::Local(cell) => Some(cell.pid()),
+            Place::Remote(remote) => match remote.to {
+                Destination::Pid(pid) => Some(pid),
+                Destination::Name(_) => None,
+            },
+        }
+    }
+
+    /// The process's pid.
+    ///
+    /// # Panics
+    /// For an address by name on another node ([`Node::remote_name`]), whose pid only that node knows.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.try_pid().expect("an address by pid, not by a remote name")
+    }
+
+    /// Sends a message. From one sender, messages and signals arrive in the order sent.
+    ///
+    /// A message to a process of another node is never refused: what the other node drops is counted there.
+    ///
+    /// # Errors
+    /// The process does not live; the message is back.
+    pub fn send(&self, message: M) -> Result<(), SendError<M>> {
+        worker::charge(1);
+        match &self.place {
+            Place::Local(cell) => match cell.post(Letter::new(message)) {
+                Ok(()) => Ok(()),
+                Err(letter) => {
+                    let counts = &cell.node().dead_letters;
+                    counts.no_process.fetch_add(1, Ordering::Relaxed);
+                    let message = letter.open().expect("the letter was made of an M above");
+                    Err(SendError::NoProc(message))
+                }
+            },
+            Place::Remote(remote) => {
+                remote.send(Letter::new(message));
+                Ok(())
+            }
+        }
+    }
+
+    /// A call: `request` makes the message around the place for its answer. Sent when it is first awaited.
+    pub fn call<R>(&self, request: impl FnOnce(Reply<R>) -> M) -> Call<'_, R> {
+        Call::new((&self.place).into(), request)
+    }
+
+    /// Whether the process lives; for a remote one, `true`.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        match &self.place {
+            Place::Local(cell) => cell.node().is_live(cell),
+            Place::Remote(_) => true,
+        }
+    }
+}
+
+impl crate::node::NodeInner {
+    fn is_live(&self, cell: &CellRef) -> bool {
+        self.table.get(cell.local).is_some()
+    }
+}
+
+impl<M> Clone for Address<M> {
+    fn clone(&self) -> Self {
+        Self {
+            place: self.place.clone(),
+            message: PhantomData,
+        }
+    }
+}
+
+impl<M: Message> fmt::Debug for Address<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.try_pid() {
+            Some(pid) => write!(f, "Address({pid})"),
+            None => f.write_str("Address(remote name)"),
+        }
+    }
+}
+
+impl<M: Message> From<&Address<M>> for Pid {
+    fn from(address: &Address<M>) -> Self {
+        address.pid()
+    }
+}
+
+/// A typed way to whatever process owns a name: it follows the process that takes the name next.
+pub struct Named<M> {
+    node: Node,
+    /// `Some` until the handle goes.
+    slot: Option<Arc<NameSlot>>,
+    message: PhantomData<fn(M)>,
+}
+
+impl Node {
+    /// A typed way to whatever process owns `name`, now or later.
+    #[must_use]
+    pub fn named<M: Message>(&self, name: &str) -> Named<M> {
+        Named {
+            node: self.clone(),
+            slot: Some(self.inner().names.slot(name)),
+            message: PhantomData,
+        }
+    }
+
+    /// The typed address of a process of this node, if it lives and reads messages of type `M`.
+    #[must_use]
+    pub fn address<M: Message>(&self, pid: Pid) -> Option<Address<M>> {
+        let cell = self.inner().local(pid)?;
+        let fits = cell.vtable.ops.type_id == std::any::TypeId::of::<M>();
+        fits.then(|| Address::of_cell(cell))
+    }
+}
+
+impl<M: Message> Named<M> {
+    fn slot(&self) -> &NameSlot {
+        self.slot.as_ref().expect("taken only by the drop")
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.slot().name
+    }
+
+    /// The node on which the name is looked up.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The process that owns the name now.
+    #[must_use]
+    pub fn pid(&self) -> Option<Pid> {
+        self.slot().get().map(|cell| cell.pid())
+    }
+
+    /// Sends a message to the process that owns the name now.
+    ///
+    /// # Errors
+    /// Nobody owns it, or the owner reads other messages; the message is back.
+    pub fn send(&self, message: M) -> Result<(), SendError<M>> {
+        worker::charge(1);
+        let letter = Letter::new(message);
+        let refused = match self.slot().get() {
+            Some(cell) => cell.post(letter).err(),
+            None => Some(letter),
+        };
+        match refused {
+            None => Ok(()),
+            Some(letter) => {
+                let counts = &self.node.inner().dead_letters;
+                counts.no_process.fetch_add(1, Ordering::Relaxed);
+                let message = letter.open().expect("the letter was made of an M above");
+                Err(SendError::NoProc(message))
+            }
+        }
+    }
+
+    /// A call to the process that owns the name when the call is first awaited.
+    pub fn call<R>(&self, request: impl FnOnce(Reply<R>) -> M) -> Call<'_, R> {
+        Call::new(crate::call::Target::Name(self.slot()), request)
+    }
+}
+
+impl<M> Clone for Named<M> {
+    fn clone(&self) -> Self {
+        Self {
+            node: self.node.clone(),
+            slot: self.slot.clone(),
+            message: PhantomData,
+        }
+    }
+}
+
+impl<M> Drop for Named<M> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.node.inner().names.forget_if_unused(slot);
+        }
+    }
+}
+
+impl<M: Message> fmt::Debug for Named<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Named({})", self.name())
+    }
+}

@@ -1,0 +1,632 @@
+//! The process cell: one allocation that holds a process's header, mailbox word, accounts and future.
+//!
+//! Who may touch what (rules in `docs/UNSAFE.md`):
+//! - the mailbox word, the count and the flags: anybody who holds a count;
+//! - the owner part and the future: the worker that runs the process, between the moment it took it from a run queue and the
+//!   moment `MailWord::try_idle` or `MailWord::close` gave it up;
+//! - the memory: freed by whoever gives back the last count. The process itself holds one count until it is dead, so the
+//!   future is always dropped by a worker, never by a handle.
+
+use std::alloc::Layout;
+use std::any::TypeId;
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::{self, ManuallyDrop, MaybeUninit};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+
+use crate::id::{LocalPid, Pid};
+use crate::inbox::Inbox;
+use crate::links::Rare;
+use crate::mailbox::{Link, LinkKind, MailWord, Push, Wake};
+use crate::message::{CodecError, EncodedMessage, Message, MethodInfo, Payload};
+use crate::node::{Node, NodeInner};
+use crate::reason::{IntoReason, Reason};
+use crate::reply::ReplyPort;
+use crate::signal::Signal;
+use crate::slot::Counted;
+use crate::worker;
+
+/// The process traps exits. Written by the owner.
+pub(crate) const TRAP_EXIT: u32 = 1;
+/// The process is linked to its parent. Written by the owner.
+pub(crate) const PARENT_LINKED: u32 = 1 << 1;
+/// The process is dying; it takes no name any more. Written by the owner.
+pub(crate) const EXITING: u32 = 1 << 2;
+/// The process has a registered name. Written by whoever registers it, under the registry's lock.
+pub(crate) const NAMED: u32 = 1 << 3;
+/// The process has links or monitors to other nodes. Written by the owner.
+pub(crate) const REMOTE: u32 = 1 << 4;
+
+/// The part of a cell that does not depend on the process's types.
+#[repr(C)]
+pub(crate) struct Header {
+    pub(crate) mail: MailWord,
+    /// Counted handles, the process's own included.
+    refs: AtomicU32,
+    flags: AtomicU32,
+    pub(crate) vtable: &'static VTable,
+    /// Keeps the node's memory. Each worker has a share of its own, so that its count is not fought over.
+    node: ManuallyDrop<Node>,
+    pub(crate) local: LocalPid,
+    pub(crate) parent: LocalPid,
+    /// Made by the owner at the first need, freed with the cell.
+    rare: AtomicPtr<Rare>,
+    /// Written by the owner, read by observers.
+    pub(crate) reductions: AtomicU32,
+    /// Messages taken from the mailbox and not yet read. Written by the owner, read by observers.
+    pub(crate) unread: AtomicU32,
+    owner: UnsafeCell<Owner>,
+}
+
+/// What only the owner touches.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    /// Mail in the order of arrival, taken from the mailbox word and not yet read.
+    pub(crate) inbox: Inbox,
+    /// The process sits in a `recv`: mail makes it run.
+    pub(crate) waiting: bool,
+    /// The tick of the wake-up that is armed for a deadline of this process; 0 for none. See `deadline.rs`.
+    pub(crate) armed: u32,
+}
+
+// SAFETY: what is shared is atomic or immutable; the owner part is passed from worker to worker with the ownership that the
+// mailbox word hands over.
+unsafe impl Send for Header {}
+// SAFETY: as above.
+unsafe impl Sync for Header {}
+
+// SAFETY: the counter is atomic.
+unsafe impl Counted for Header {
+    fn retain(&self) {
+        self.refs.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What the header needs to know of the types behind it.
+pub(crate) struct VTable {
+    /// Polls the future.
+    poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Poll<Reason>,
+    drop_future: unsafe fn(NonNull<Header>),
+    dealloc: unsafe fn(NonNull<Header>),
+    pub(crate) cell_size: usize,
+    pub(crate) ops: &'static MessageOps,
+}
+
+/// What can be done with a message whose type is known by a table only.
+pub(crate) struct MessageOps {
+    pub(crate) type_id: TypeId,
+    pub(crate) type_name: fn() -> &'static str,
+    drop: unsafe fn(NonNull<Link>),
+    pub(crate) encode: unsafe fn(NonNull<Link>) -> Result<EncodedMessage, CodecError>,
+    pub(crate) decode: fn(&str, &Payload, Option<ReplyPort>) -> Result<Letter, CodecError>,
+    pub(crate) methods: fn() -> &'static [MethodInfo],
+}
+
+/// A message on its way: the link, then the message.
+#[repr(C)]
+pub(crate) struct Envelope<M> {
+    link: Link,
+    message: M,
+}
+
+/// A signal on its way.
+#[repr(C)]
+pub(crate) struct SignalNode {
+    link: Link,
+    pub(crate) signal: Signal,
+}
+
+/// An owned message that is in no mailbox, its type known by a table.
+pub(crate) struct Letter {
+    link: NonNull<Link>,
+    pub(crate) ops: &'static MessageOps,
+}
+
+// SAFETY: every message is `Send`, and a letter is its only owner.
+unsafe impl Send for Letter {}
+
+impl Letter {
+    pub(crate) fn new<M: Message>(message: M) -> Self {
+        let envelope = Box::new(Envelope {
+            link: Link::new(LinkKind::Message),
+            message,
+        });
+        Self {
+            link: NonNull::from(Box::leak(envelope)).cast(),
+            ops: MessageOps::of::<M>(),
+        }
+    }
+
+    /// Takes the message out, if it is an `M`.
+    pub(crate) fn open<M: Message>(self) -> Result<M, Self> {
+        if self.ops.type_id != TypeId::of::<M>() {
+            return Err(self);
+        }
+        let link = ManuallyDrop::new(self).link;
+        // SAFETY: the table says that this is an envelope of an `M`, and the letter owned it.
+        Ok(unsafe { open_envelope(link) })
+    }
+
+    pub(crate) fn encode(self) -> Result<EncodedMessage, CodecError> {
+        let letter = ManuallyDrop::new(self);
+        // SAFETY: the letter owned the envelope, and the table is its type's.
+        unsafe { (letter.ops.encode)(letter.link) }
+    }
+
+    fn into_link(self) -> NonNull<Link> {
+        ManuallyDrop::new(self).link
+    }
+}
+
+impl Drop for Letter {
+    fn drop(&mut self) {
+        // SAFETY: the letter owns the envelope, and the table is its type's.
+        unsafe { (self.ops.drop)(self.link) };
+    }
+}
+
+impl fmt::Debug for Letter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str((self.ops.type_name)())
+    }
+}
+
+/// Takes a message out of its envelope.
+///
+/// # Safety
+/// `link` leads an `Envelope<M>` that the caller owns.
+pub(crate) unsafe fn open_envelope<M>(link: NonNull<Link>) -> M {
+    // SAFETY: the caller's promise; envelopes are made by `Box`.
+    let envelope = unsafe { Box::from_raw(link.cast::<Envelope<M>>().as_ptr()) };
+    envelope.message
+}
+
+/// Looks at a message in its envelope.
+///
+/// # Safety
+/// `link` leads an `Envelope<M>` that stays where it is and unchanged for `'a`.
+pub(crate) unsafe fn envelope_message<'a, M>(link: NonNull<Link>) -> &'a M {
+    // SAFETY: the caller's promise.
+    unsafe { &link.cast::<Envelope<M>>().as_ref().message }
+}
+
+/// Takes back the signal node that `link` leads.
+///
+/// # Safety
+/// `link` leads a `SignalNode` that the caller owns.
+pub(crate) unsafe fn open_signal(link: NonNull<Link>) -> Box<SignalNode> {
+    // SAFETY: the caller's promise; signal nodes are made by `Box`.
+    unsafe { Box::from_raw(link.cast::<SignalNode>().as_ptr()) }
+}
+
+impl SignalNode {
+    pub(crate) fn new(signal: Signal) -> Box<Self> {
+        Box::new(Self {
+            link: Link::new(LinkKind::Signal),
+            signal,
+        })
+    }
+
+    pub(crate) fn into_link(self: Box<Self>) -> NonNull<Link> {
+        NonNull::from(Box::leak(self)).cast()
+    }
+}
+
+struct OpsOf<M>(PhantomData<M>);
+
+impl<M: Message> OpsOf<M> {
+    const OPS: MessageOps = MessageOps {
+        type_id: TypeId::of::<M>(),
+        type_name: std::any::type_name::<M>,
+        drop: |link| {
+            // SAFETY: the table's caller owns the envelope, and it is one of an `M`.
+            drop(unsafe { open_envelope::<M>(link) });
+        },
+        encode: |link| {
+            // SAFETY: as above.
+            let message = unsafe { open_envelope::<M>(link) };
+            let codec = M::codec().ok_or(CodecError::NoCodec(std::any::type_name::<M>()))?;
+            (codec.encode)(message)
+        },
+        decode: |method, payload, reply| {
+            let codec = M::codec().ok_or(CodecError::NoCodec(std::any::type_name::<M>()))?;
+            (codec.decode)(method, payload, reply).map(Letter::new)
+        },
+        methods: || M::codec().map_or(&[], |codec| codec.methods),
+    };
+}
+
+impl MessageOps {
+    pub(crate) const fn of<M: Message>() -> &'static Self {
+        &OpsOf::<M>::OPS
+    }
+}
+
+/// Drops a message or signal that nobody will read.
+///
+/// # Safety
+/// `link` leads an envelope of the message type of `ops` or a signal node, and the caller owns it.
+pub(crate) unsafe fn drop_mail(link: NonNull<Link>, ops: &MessageOps) {
+    // SAFETY: the caller owns the link.
+    match unsafe { link.as_ref() }.kind() {
+        // SAFETY: the caller's promise.
+        LinkKind::Message => unsafe { (ops.drop)(link) },
+        // SAFETY: the caller's promise.
+        LinkKind::Signal => drop(unsafe { open_signal(link) }),
+    }
+}
+
+/// One process, with its types.
+#[repr(C)]
+struct ProcessCell<M, F> {
+    header: Header,
+    /// Written once before the process is known to anybody, dropped in place by the owner at death.
+    future: UnsafeCell<MaybeUninit<F>>,
+    message: PhantomData<fn(M)>,
+}
+
+struct TableOf<M, F>(PhantomData<(fn(M), F)>);
+
+impl<M: Message, F: Future<Output: IntoReason> + Send + 'static> TableOf<M, F> {
+    const TABLE: VTable = VTable {
+        poll: |cell, cx| {
+            let cell = cell.cast::<ProcessCell<M, F>>();
+            // SAFETY: the header stands first in a cell of this type.
+            let future = unsafe { cell.as_ref() }.future.get();
+            // SAFETY: only the owner polls, the future is live until it drops it, and it never moves.
+            let future = unsafe { Pin::new_unchecked((*future).assume_init_mut()) };
+            future.poll(cx).map(IntoReason::into_reason)
+        },
+        drop_future: |cell| {
+            let cell = cell.cast::<ProcessCell<M, F>>();
+            // SAFETY: the header stands first in a cell of this type.
+            let future = unsafe { cell.as_ref() }.future.get();
+            // SAFETY: only the owner drops it, once.
+            unsafe { (*future).assume_init_drop() };
+        },
+        dealloc: |cell| {
+            let cell = cell.cast::<MaybeUninit<ProcessCell<M, F>>>();
+            // SAFETY: the last count is gone, the future was dropped; the memory came from a `Box` of this layout.
+            drop(unsafe { Box::from_raw(cell.as_ptr()) });
+        },
+        cell_size: size_of::<ProcessCell<M, F>>(),
+        ops: MessageOps::of::<M>(),
+    };
+}
+
+/// What a new cell is made of.
+pub(crate) struct Birth {
+    pub(crate) node: Node,
+    pub(crate) local: LocalPid,
+    pub(crate) parent: LocalPid,
+    pub(crate) flags: u32,
+}
+
+/// A cell whose future is not there yet: known to nobody but its maker.
+pub(crate) struct NewCell<M, F> {
+    cell: NonNull<ProcessCell<M, F>>,
+}
+
+impl<M: Message, F: Future<Output: IntoReason> + Send + 'static> NewCell<M, F> {
+    pub(crate) fn new(birth: Birth) -> Self {
+        let cell = Box::new(ProcessCell::<M, F> {
+            header: Header {
+                mail: MailWord::new(),
+                refs: AtomicU32::new(1),
+                flags: AtomicU32::new(birth.flags),
+                vtable: &TableOf::<M, F>::TABLE,
+                node: ManuallyDrop::new(birth.node),
+                local: birth.local,
+                parent: birth.parent,
+                rare: AtomicPtr::new(std::ptr::null_mut()),
+                reductions: AtomicU32::new(0),
+                unread: AtomicU32::new(0),
+                owner: UnsafeCell::new(Owner {
+                    inbox: Inbox::new(),
+                    waiting: false,
+                    armed: 0,
+                }),
+            },
+            future: UnsafeCell::new(MaybeUninit::uninit()),
+            message: PhantomData,
+        });
+        Self {
+            cell: NonNull::from(Box::leak(cell)),
+        }
+    }
+
+    /// One more count, for the process's own end.
+    pub(crate) fn handle(&self) -> CellRef {
+        let header = self.cell.cast::<Header>();
+        // SAFETY: the cell lives.
+        unsafe { header.as_ref() }.retain();
+        CellRef { header }
+    }
+
+    /// Puts the future in. The count of the process itself passes to the caller as a raw pointer: whoever runs the process
+    /// to its end gives it back.
+    pub(crate) fn complete(self, future: F) -> NonNull<Header> {
+        let cell = ManuallyDrop::new(self).cell;
+        // SAFETY: the cell lives and is known to nobody who would touch its future.
+        let place = unsafe { cell.as_ref() }.future.get();
+        // SAFETY: as above.
+        unsafe { (*place).write(future) };
+        cell.cast()
+    }
+}
+
+impl<M, F> Drop for NewCell<M, F> {
+    /// The function that should have made the future panicked: the cell dies without having lived.
+    fn drop(&mut self) {
+        let header = self.cell.cast::<Header>();
+        // SAFETY: the cell lives until the release below.
+        let left = unsafe { header.as_ref() }.mail.close();
+        // SAFETY: the cell's maker is its owner, and gives back the process's own count, once.
+        unsafe {
+            worker::drop_list(header, left);
+        }
+        // SAFETY: as above.
+        unsafe { release(header) };
+    }
+}
+
+impl Header {
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::new(self.node().id, self.local)
+    }
+
+    pub(crate) fn node(&self) -> &NodeInner {
+        self.node.inner()
+    }
+
+    /// A handle of the node.
+    pub(crate) fn node_handle(&self) -> &Node {
+        &self.node
+    }
+
+    pub(crate) fn flag(&self, flag: u32) -> bool {
+        self.flags.load(Ordering::Relaxed) & flag != 0
+    }
+
+    /// Sets a flag and says which flags were set before. One total order over all flags of the cell.
+    pub(crate) fn set_flag(&self, flag: u32) -> u32 {
+        self.flags.fetch_or(flag, Ordering::AcqRel)
+    }
+
+    pub(crate) fn clear_flag(&self, flag: u32) {
+        self.flags.fetch_and(!flag, Ordering::AcqRel);
+    }
+
+    /// The owner part.
+    ///
+    /// # Safety
+    /// The caller is the owner (see the head of this file) and holds no other reference to the owner part.
+    #[expect(clippy::mut_from_ref, reason = "ownership passes through the mailbox word, as an UnsafeCell's does")]
+    pub(crate) unsafe fn owner(&self) -> &mut Owner {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.owner.get() }
+    }
+
+    /// The rare part, if it was ever needed.
+    pub(crate) fn rare(&self) -> Option<&Rare> {
+        // SAFETY: set once from a `Box`, freed with the cell.
+        unsafe { self.rare.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// The rare part, made now if need be. Owner only, or under the registry's lock: two makers are told apart.
+    pub(crate) fn rare_or_new(&self) -> &Rare {
+        if let Some(rare) = self.rare() {
+            return rare;
+        }
+        let fresh = Box::into_raw(Box::default());
+        match self
+            .rare
+            .compare_exchange(std::ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire)
+        {
+            // SAFETY: just made, and freed with the cell.
+            Ok(_) => unsafe { &*fresh },
+            Err(theirs) => {
+                // SAFETY: made above, shared with nobody.
+                drop(unsafe { Box::from_raw(fresh) });
+                // SAFETY: set once, freed with the cell.
+                unsafe { &*theirs }
+            }
+        }
+    }
+
+    /// Polls the future.
+    ///
+    /// # Safety
+    /// The caller is the owner, and the future was neither completed nor dropped.
+    pub(crate) unsafe fn poll(cell: NonNull<Self>, cx: &mut Context<'_>) -> Poll<Reason> {
+        // SAFETY: the cell lives while it is run.
+        let table = unsafe { cell.as_ref() }.vtable;
+        // SAFETY: the caller's promise.
+        unsafe { (table.poll)(cell, cx) }
+    }
+
+    /// Drops the future.
+    ///
+    /// # Safety
+    /// The caller is the owner and does it once.
+    pub(crate) unsafe fn drop_future(cell: NonNull<Self>) {
+        // SAFETY: the cell lives while it is run.
+        let table = unsafe { cell.as_ref() }.vtable;
+        // SAFETY: the caller's promise.
+        unsafe { (table.drop_future)(cell) };
+    }
+}
+
+/// Gives back one count, and frees the cell with the last.
+///
+/// # Safety
+/// The caller owns one count and does not use it again.
+pub(crate) unsafe fn release(header: NonNull<Header>) {
+    // SAFETY: the caller's count keeps the cell until here.
+    let cell = unsafe { header.as_ref() };
+    if cell.refs.fetch_sub(1, Ordering::Release) != 1 {
+        return;
+    }
+    std::sync::atomic::fence(Ordering::Acquire);
+    let rare = cell.rare.load(Ordering::Relaxed);
+    if !rare.is_null() {
+        // SAFETY: made by a `Box`, and nobody holds a count any more.
+        drop(unsafe { Box::from_raw(rare) });
+    }
+    let dealloc = cell.vtable.dealloc;
+    // SAFETY: the last count is gone, so nobody else reads the field, and it is not used again.
+    let node = unsafe { ManuallyDrop::take(&mut (*header.as_ptr()).node) };
+    // SAFETY: the last count is gone; the process is dead, so its future was dropped.
+    unsafe { dealloc(header) };
+    // Last: this may be what kept the node's memory.
+    drop(node);
+}
+
+/// A counted handle of a cell, live or dead.
+pub(crate) struct CellRef {
+    header: NonNull<Header>,
+}
+
+// SAFETY: the header is shared safely, and the count is atomic.
+unsafe impl Send for CellRef {}
+// SAFETY: as above.
+unsafe impl Sync for CellRef {}
+
+impl CellRef {
+    /// # Safety
+    /// The caller passes on one count.
+    pub(crate) unsafe fn from_counted(header: NonNull<Header>) -> Self {
+        Self { header }
+    }
+
+    pub(crate) fn as_ptr(&self) -> NonNull<Header> {
+        self.header
+    }
+
+    /// Passes on the count.
+    pub(crate) fn into_counted(self) -> NonNull<Header> {
+        ManuallyDrop::new(self).header
+    }
+
+    /// Puts a message in the mailbox. Back with it when the process is dead, or its message type is another one.
+    pub(crate) fn post(&self, letter: Letter) -> Result<(), Letter> {
+        if letter.ops.type_id != self.vtable.ops.type_id {
+            return Err(letter);
+        }
+        let ops = letter.ops;
+        let link = letter.into_link();
+        // SAFETY: the letter owned its envelope, of the type that this process reads.
+        match unsafe { self.mail.push(link.as_ptr(), LinkKind::Message) } {
+            Push::Queued => Ok(()),
+            Push::Schedule => {
+                worker::schedule(self.header);
+                Ok(())
+            }
+            Push::Closed => Err(Letter { link, ops }),
+        }
+    }
+
+    /// Puts a signal in the mailbox. Back with it when the process is dead.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), Signal> {
+        let link = SignalNode::new(signal).into_link();
+        // SAFETY: the node was just made.
+        match unsafe { self.mail.push(link.as_ptr(), LinkKind::Signal) } {
+            Push::Queued => Ok(()),
+            Push::Schedule => {
+                worker::schedule(self.header);
+                Ok(())
+            }
+            // SAFETY: refused, so it is still this function's.
+            Push::Closed => Err(unsafe { open_signal(link) }.signal),
+        }
+    }
+
+    /// Asks that the process be polled once more.
+    pub(crate) fn wake(&self) {
+        wake(self.header);
+    }
+}
+
+impl std::ops::Deref for CellRef {
+    type Target = Header;
+
+    fn deref(&self) -> &Header {
+        // SAFETY: the count keeps the cell.
+        unsafe { self.header.as_ref() }
+    }
+}
+
+impl Clone for CellRef {
+    fn clone(&self) -> Self {
+        self.retain();
+        Self { header: self.header }
+    }
+}
+
+impl Drop for CellRef {
+    fn drop(&mut self) {
+        // SAFETY: the handle owns one count.
+        unsafe { release(self.header) };
+    }
+}
+
+impl fmt::Debug for CellRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{}.{}>", self.local.index, self.local.generation)
+    }
+}
+
+fn wake(header: NonNull<Header>) {
+    // SAFETY: the callers hold a count.
+    match unsafe { header.as_ref() }.mail.wake() {
+        Wake::Noted => {}
+        Wake::Schedule => worker::schedule(header),
+    }
+}
+
+/// The waker of a process: its cell, with one count.
+pub(crate) static WAKER_TABLE: RawWakerVTable = RawWakerVTable::new(
+    |cell| {
+        let header = header_of(cell);
+        // SAFETY: the waker that is cloned holds a count.
+        unsafe { header.as_ref() }.retain();
+        RawWaker::new(cell, &WAKER_TABLE)
+    },
+    |cell| {
+        let header = header_of(cell);
+        wake(header);
+        // SAFETY: waking by value gives up the waker's count.
+        unsafe { release(header) };
+    },
+    |cell| wake(header_of(cell)),
+    |cell| {
+        // SAFETY: the waker's count is given up.
+        unsafe { release(header_of(cell)) };
+    },
+);
+
+fn header_of(cell: *const ()) -> NonNull<Header> {
+    // SAFETY: the data of this table's wakers is never null: it is a cell.
+    unsafe { NonNull::new_unchecked(cell.cast::<Header>().cast_mut()) }
+}
+
+/// A waker of the process without a count of its own, for the length of one poll.
+///
+/// # Safety
+/// The cell outlives the waker that is returned (clones of it take counts of their own).
+pub(crate) unsafe fn borrowed_waker(header: NonNull<Header>) -> ManuallyDrop<Waker> {
+    let raw = RawWaker::new(header.as_ptr().cast_const().cast(), &WAKER_TABLE);
+    // SAFETY: the table keeps the contract of `RawWaker`.
+    ManuallyDrop::new(unsafe { Waker::from_raw(raw) })
+}
+
+/// The layout that `Box` gave to a cell with a future of `F`; tests weigh it.
+pub(crate) fn cell_layout<M, F>() -> Layout {
+    Layout::new::<ProcessCell<M, F>>()
+}
+
+const _: () = assert!(mem::size_of::<Header>() <= 88, "a process costs hundreds of bytes");

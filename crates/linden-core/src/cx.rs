@@ -1,0 +1,561 @@
+//! The process's own end: what a process's code does with its mailbox, links, monitors, timers and name.
+//!
+//! A `Cx` belongs to one process and works only while that process is polled: every use checks it, so that a `Cx` that was
+//! carried off to another task or process panics there instead of touching a foreign inbox.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::activation::{bonds, inspect, link, unlink};
+use crate::address::Address;
+use crate::cell::{
+    self, CellRef, EXITING, Header, Letter, REMOTE, SignalNode, TRAP_EXIT, envelope_message, open_envelope, open_signal,
+};
+use crate::deadline::Deadline;
+use crate::id::{Pid, Ref};
+use crate::inbox::Place;
+use crate::introspect::{CrashDetail, ProcessInfo};
+use crate::mailbox::{Link, LinkKind};
+use crate::message::Message;
+use crate::names::RegisterError;
+use crate::node::Node;
+use crate::reason::{IntoReason, Reason};
+use crate::signal::{ExitVia, Info, Mail, Signal, Watcher};
+use crate::spawn::ParentLink;
+use crate::timer::{RepeatedLetter, TimerEntry, TimerRef, TimerSlot, ticks};
+use crate::worker::{self, Worker};
+
+/// See the head of this file.
+pub struct Cx<M> {
+    cell: CellRef,
+    message: PhantomData<fn() -> M>,
+}
+
+/// A piece of mail that a selective receive looks at.
+#[derive(Debug)]
+pub enum MailRef<'a, M> {
+    /// A message of the process's own type.
+    Msg(&'a M),
+    /// News of links, monitors and timers.
+    Info(&'a Info),
+}
+
+/// Whether `demonitor` also removes a `Down` that has arrived already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flush {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+}
+
+impl<M: Message> Cx<M> {
+    pub(crate) fn of_cell(cell: CellRef) -> Self {
+        Self {
+            cell,
+            message: PhantomData,
+        }
+    }
+
+    /// Runs `f` with the worker that polls this process.
+    fn here<R>(&self, f: impl FnOnce(&Worker) -> R) -> R {
+        worker::with_here(|worker| match worker {
+            Some(worker)
+                if worker.is_current(self.cell.as_ptr())
+                    && !worker.in_core.get()
+                    && !self.cell.flag(EXITING) =>
+            {
+                f(worker)
+            }
+            _ => panic!(
+                "the Cx of process {} was used outside of it: a Cx stays in its process; send the process a message instead",
+                self.pid()
+            ),
+        })
+    }
+
+    fn check_here(&self) {
+        self.here(|_| ());
+    }
+
+    /// The process's pid.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.cell.pid()
+    }
+
+    /// The process's own address.
+    #[must_use]
+    pub fn address(&self) -> Address<M> {
+        Address::of_cell(self.cell.clone())
+    }
+
+    /// The node that the process runs on.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        self.cell.node_handle()
+    }
+
+    /// Who spawned the process; `None` when that was code outside of processes.
+    #[must_use]
+    pub fn parent(&self) -> Option<Pid> {
+        self.cell.node().parent_of(&self.cell)
+    }
+
+    /// Names the process for people: observers and crash reports show it.
+    pub fn set_label(&self, label: impl Into<Arc<str>>) {
+        *self.cell.rare_or_new().label.lock() = Some(label.into());
+    }
+
+    /// Registers the process under a name.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn register(&self, name: &str) -> Result<(), RegisterError> {
+        self.cell.node().names.register(name, &self.cell)
+    }
+
+    /// Whether exit signals become messages ([`Info::Exit`]) instead of ending the process. Says what was set before.
+    ///
+    /// # Panics
+    /// Outside of the process.
+    pub fn trap_exit(&self, trap: bool) -> bool {
+        self.check_here();
+        if trap {
+            self.cell.set_flag(TRAP_EXIT) & TRAP_EXIT != 0
+        } else {
+            let was = self.cell.flag(TRAP_EXIT);
+            self.cell.clear_flag(TRAP_EXIT);
+            was
+        }
+    }
+
+    /// Spawns a child, unlinked.
+    pub fn spawn<N, B, F>(&self, body: B) -> Address<N>
+    where
+        N: Message,
+        B: FnOnce(Cx<N>) -> F,
+        F: Future<Output: IntoReason> + Send + 'static,
+    {
+        Address::of_cell(self.node().spawn_cell(ParentLink::Unlinked, body))
+    }
+
+    /// Spawns a child that is linked before it runs.
+    ///
+    /// # Panics
+    /// Outside of the process.
+    pub fn spawn_link<N, B, F>(&self, body: B) -> Address<N>
+    where
+        N: Message,
+        B: FnOnce(Cx<N>) -> F,
+        F: Future<Output: IntoReason> + Send + 'static,
+    {
+        self.check_here();
+        Address::of_cell(self.node().spawn_cell(ParentLink::Linked, body))
+    }
+
+    /// Spawns a child that is monitored from the start.
+    ///
+    /// # Panics
+    /// Outside of the process.
+    pub fn spawn_monitor<N, B, F>(&self, body: B) -> (Address<N>, Ref)
+    where
+        N: Message,
+        B: FnOnce(Cx<N>) -> F,
+        F: Future<Output: IntoReason> + Send + 'static,
+    {
+        let child = self.spawn(body);
+        let reference = self.monitor(child.pid());
+        (child, reference)
+    }
+
+    /// Links this process with another one: when one ends, the other gets an exit signal with the reason. A link with a
+    /// process that does not live gives an exit signal with [`Reason::NoProc`].
+    ///
+    /// # Panics
+    /// Outside of the process.
+    pub fn link(&self, pid: Pid) {
+        self.check_here();
+        if pid == self.pid() {
+            return;
+        }
+        // SAFETY: the process is polled here, so this is its owner, and no other reference to its bonds is held.
+        if unsafe { link(&self.cell, pid) } {
+            self.cell.node().signal(pid, Signal::Link { from: self.pid() });
+        }
+    }
+
+    /// Takes a link down. Afterwards no exit through it is heard, also of an end that came before.
+    ///
+    /// # Panics
+    /// Outside of the process.
+    pub fn unlink(&self, pid: Pid) {
+        self.check_here();
+        // SAFETY: as in `link`.
+        if unsafe { unlink(&self.cell, pid) } {
+            // SAFETY: as in `link`.
+            let id = unsafe { bonds(&self.cell) }.links.begin_unlink(pid);
+            let from = self.pid();
+            self.cell.node().signal(pid, Signal::Unlink { from, id });
+        }
+    }
+
+    /// Monitors a process: one [`Info::Down`] tells of its end, at once when it does not live.
+    ///
+    /// # Panics
+    /// Outside of the process.
+    pub fn monitor(&self, pid: Pid) -> Ref {
+        self.check_here();
+        let reference = self.cell.node().new_ref();
+        if pid.node() != self.pid().node() {
+            self.cell.set_flag(REMOTE);
+        }
+        // SAFETY: as in `link`.
+        unsafe { bonds(&self.cell) }.monitors.insert(reference, pid);
+        let watcher = Watcher::Process(self.pid());
+        self.cell.node().signal(pid, Signal::Monitor { reference, watcher });
+        reference
+    }
+
+    /// Monitors the process that owns a name now; nobody owning it is a `Down` of [`Pid::outside`] at once.
+    ///
+    /// # Panics
+    /// Outside of the process.
+    pub fn monitor_name(&self, name: &str) -> Ref {
+        let owner = self.node().whereis(name);
+        self.monitor(owner.unwrap_or_else(|| Pid::outside(self.pid().node())))
+    }
+
+    /// Takes a monitor down: no `Down` of it arrives any more; with [`Flush::Yes`] one that is there is removed.
+    ///
+    /// # Panics
+    /// Outside of the process.
+    pub fn demonitor(&self, reference: Ref, flush: Flush) {
+        self.check_here();
+        // SAFETY: as in `link`.
+        let monitored = unsafe { bonds(&self.cell) }.monitors.remove(&reference);
+        if let Some(pid) = monitored {
+            self.cell.node().signal(pid, Signal::Demonitor { reference });
+        }
+        if flush == Flush::Yes {
+            // SAFETY: as in `link`; a fresh place.
+            let down = unsafe {
+                self.cell.owner().inbox.take_first(&mut None, |link| {
+                    matches!(info_of(link), Some(Info::Down { reference: of, .. }) if *of == reference)
+                })
+            };
+            if let Some(link) = down {
+                // SAFETY: taken from the inbox, a signal node.
+                drop(unsafe { open_signal(link) });
+            }
+        }
+    }
+
+    /// Sends an exit signal, from this process.
+    pub fn exit(&self, to: Pid, reason: Reason) {
+        let from = self.pid();
+        self.cell.node().signal(
+            to,
+            Signal::Exit {
+                from,
+                reason,
+                via: ExitVia::Direct,
+            },
+        );
+    }
+
+    /// What the process knows of itself.
+    ///
+    /// # Panics
+    /// Outside of the process.
+    #[must_use]
+    pub fn info(&self) -> ProcessInfo {
+        self.check_here();
+        // SAFETY: as in `link`.
+        unsafe { inspect(&self.cell) }
+    }
+
+    /// Leaves what the crash report shall show, if the process ends before it is next suspended.
+    ///
+    /// # Panics
+    /// Outside of the process.
+    pub fn set_crash_detail(&self, detail: CrashDetail) {
+        self.here(|worker| *worker.crash_detail.borrow_mut() = Some(Box::new(detail)));
+    }
+
+    /// Says why the process is ending, while it still runs: replies that it drops from now on answer with the reason, and so
+    /// do those that a caught panic dropped.
+    ///
+    /// # Panics
+    /// Outside of the process.
+    pub fn set_exit_reason(&self, reason: &Reason) {
+        self.here(|worker| worker.settle_orphans(|| reason.clone()));
+    }
+
+    /// Sends `message` to `to` after `delay`, unless it is cancelled; a dead receiver is no error. Never early.
+    pub fn send_after<N: Message>(&self, to: &Address<N>, delay: Duration, message: N) -> TimerRef {
+        let node = self.cell.node();
+        let entry = TimerEntry::Deliver {
+            to: to.pid(),
+            letter: Letter::new(message),
+        };
+        let deadline = node.update_clock().saturating_add(ticks(delay)).saturating_add(1);
+        TimerRef {
+            key: TimerSlot::Once(node.arm(deadline, entry).key()),
+            reference: node.new_ref(),
+        }
+    }
+
+    /// Sends clones of `message` to `to` every `period` until it is cancelled or `to` is dead. The period is at least 1 ms;
+    /// turns are counted from the first, so a late one does not delay the others.
+    pub fn send_interval<N: Message + Clone>(&self, to: &Address<N>, period: Duration, message: N) -> TimerRef {
+        let node = self.cell.node();
+        let slot = Arc::new(Mutex::new(None));
+        let every = ticks(period).max(1);
+        let entry = TimerEntry::DeliverEvery {
+            to: to.pid(),
+            letter: Box::new(Repeated(message)),
+            every,
+            slot: slot.clone(),
+        };
+        let deadline = node.update_clock().saturating_add(every).saturating_add(1);
+        // Under the lock: the first turn may come before the key is kept.
+        let mut key = slot.lock();
+        *key = Some(node.arm(deadline, entry).key());
+        drop(key);
+        TimerRef {
+            key: TimerSlot::Repeated(slot),
+            reference: node.new_ref(),
+        }
+    }
+
+    /// Sends this process [`Info::Timer`] after `delay`. Never early.
+    pub fn start_timer(&self, delay: Duration) -> TimerRef {
+        let node = self.cell.node();
+        let reference = node.new_ref();
+        let entry = TimerEntry::Inform {
+            to: self.pid(),
+            info: Info::Timer(reference),
+        };
+        let deadline = node.update_clock().saturating_add(ticks(delay)).saturating_add(1);
+        TimerRef {
+            key: TimerSlot::Once(node.arm(deadline, entry).key()),
+            reference,
+        }
+    }
+
+    /// Takes a timer back. The time that was left, or `None` when it has fired or was cancelled. What it sent stays in the
+    /// mailbox.
+    pub fn cancel(&self, timer: &TimerRef) -> Option<Duration> {
+        let node = self.cell.node();
+        let deadline = match &timer.key {
+            TimerSlot::Once(key) => node.timers.cancel(*key)?,
+            TimerSlot::Repeated(slot) => {
+                let key = slot.lock().take()?;
+                node.timers.cancel(key)?
+            }
+        };
+        Some(Duration::from_millis(deadline.saturating_sub(node.timers.now())))
+    }
+
+    /// Takes the oldest mail, waiting for it if need be.
+    ///
+    /// # Cancellation
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// # Panics
+    /// Polled outside of the process.
+    pub fn recv(&mut self) -> Recv<'_, M> {
+        Recv { cx: self }
+    }
+
+    /// As [`Cx::recv`], for at most `timeout`; `None` when nothing came.
+    pub async fn recv_timeout(&mut self, timeout: Duration) -> Option<Mail<M>> {
+        let node = self.node().clone();
+        let mut deadline = Deadline::after(node.inner(), timeout);
+        let mut recv = self.recv();
+        std::future::poll_fn(|cx| match Pin::new(&mut recv).poll(cx) {
+            Poll::Ready(mail) => Poll::Ready(Some(mail)),
+            Poll::Pending => deadline.poll(&node, cx).map(|()| None),
+        })
+        .await
+    }
+
+    /// Takes the oldest mail that `wanted` says yes to, waiting for it if need be. The rest keeps its order.
+    pub async fn recv_match(&mut self, mut wanted: impl FnMut(MailRef<'_, M>) -> bool) -> Mail<M> {
+        let mut place = None;
+        std::future::poll_fn(|cx| self.poll_match(cx, &mut place, &mut wanted)).await
+    }
+
+    /// As [`Cx::recv_match`], for at most `timeout`; `None` when nothing came.
+    pub async fn recv_match_timeout(
+        &mut self,
+        timeout: Duration,
+        mut wanted: impl FnMut(MailRef<'_, M>) -> bool,
+    ) -> Option<Mail<M>> {
+        let node = self.node().clone();
+        let mut deadline = Deadline::after(node.inner(), timeout);
+        let mut place = None;
+        std::future::poll_fn(|cx| match self.poll_match(cx, &mut place, &mut wanted) {
+            Poll::Ready(mail) => Poll::Ready(Some(mail)),
+            Poll::Pending => deadline.poll(&node, cx).map(|()| None),
+        })
+        .await
+    }
+
+    fn poll_match(
+        &mut self,
+        cx: &Context<'_>,
+        place: &mut Option<Place>,
+        wanted: &mut impl FnMut(MailRef<'_, M>) -> bool,
+    ) -> Poll<Mail<M>> {
+        let header = self.cell.as_ptr();
+        self.poll_inbox(cx, || {
+            // SAFETY: `poll_inbox` checked that the process is polled here; mail is only appended between two polls of one
+            // future, for it borrows the `Cx`.
+            unsafe {
+                let inbox = &mut header.as_ref().owner().inbox;
+                inbox.take_first(place, |link| match info_of(link) {
+                    Some(info) => wanted(MailRef::Info(info)),
+                    None => wanted(MailRef::Msg(envelope_message(link))),
+                })
+            }
+        })
+    }
+
+    /// Takes mail by `take`; refills the inbox from the mailbox when there is none, and otherwise waits.
+    fn poll_inbox(
+        &self,
+        cx: &Context<'_>,
+        mut take: impl FnMut() -> Option<NonNull<Link>>,
+    ) -> Poll<Mail<M>> {
+        self.here(|worker| {
+            if worker.messages_left.get() == 0 || worker.reductions_left.get() == 0 {
+                worker.yielding.set(true);
+                if worker::own_process(cx.waker()).is_none() {
+                    cx.waker().wake_by_ref();
+                }
+                return Poll::Pending;
+            }
+            loop {
+                if worker.doom.borrow().is_some() {
+                    return Poll::Pending;
+                }
+                if let Some(link) = take() {
+                    worker.messages_left.set(worker.messages_left.get() - 1);
+                    worker.reductions_left.set(worker.reductions_left.get() - 1);
+                    return Poll::Ready(self.open(link));
+                }
+                // SAFETY: the process is polled here, and `take` gave its reference back.
+                if !unsafe { worker.drain_for_recv(self.cell.as_ptr()) } {
+                    break;
+                }
+            }
+            self.wait_for_mail(cx);
+            Poll::Pending
+        })
+    }
+
+    fn wait_for_mail(&self, cx: &Context<'_>) {
+        // SAFETY: the process is polled here; the reference ends with the statement.
+        unsafe { self.cell.owner() }.waiting = true;
+        if worker::own_process(cx.waker()).is_none() {
+            // SAFETY: as above.
+            unsafe { bonds(&self.cell) }.recv_waker = Some(cx.waker().clone());
+        }
+    }
+
+    fn open(&self, link: NonNull<Link>) -> Mail<M> {
+        // SAFETY: taken from the inbox, so it is owned here.
+        match unsafe { link.as_ref() }.kind() {
+            LinkKind::Message => {
+                let unread = self.cell.unread.load(Ordering::Relaxed);
+                self.cell.unread.store(unread.saturating_sub(1), Ordering::Relaxed);
+                // SAFETY: messages of this process are of type `M`.
+                Mail::Msg(unsafe { open_envelope(link) })
+            }
+            // SAFETY: as above.
+            LinkKind::Signal => match unsafe { open_signal(link) }.signal {
+                Signal::Info(info) => Mail::Info(info),
+                other => unreachable!("{other:?} was to be acted on when it was drained"),
+            },
+        }
+    }
+}
+
+/// The news in a link of an inbox; `None` for a message.
+fn info_of<'a>(link: NonNull<Link>) -> Option<&'a Info> {
+    // SAFETY: the caller looks at a link of its own inbox, for as long as it stays there.
+    let lead = unsafe { link.as_ref() };
+    match lead.kind() {
+        LinkKind::Message => None,
+        // SAFETY: as above.
+        LinkKind::Signal => match unsafe { &link.cast::<SignalNode>().as_ref().signal } {
+            Signal::Info(info) => Some(info),
+            _ => None,
+        },
+    }
+}
+
+struct Repeated<N>(N);
+
+impl<N: Message + Clone> RepeatedLetter for Repeated<N> {
+    fn copy(&self) -> Letter {
+        Letter::new(self.0.clone())
+    }
+}
+
+impl<M: Message> fmt::Debug for Cx<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cx({})", self.pid())
+    }
+}
+
+/// The future of [`Cx::recv`].
+#[derive(Debug)]
+#[must_use = "a receive does nothing until it is awaited"]
+pub struct Recv<'a, M: Message> {
+    cx: &'a mut Cx<M>,
+}
+
+impl<M: Message> Future for Recv<'_, M> {
+    type Output = Mail<M>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Mail<M>> {
+        let cell = self.cx.cell.as_ptr();
+        self.cx.poll_inbox(cx, || {
+            // SAFETY: `poll_inbox` checked that the process is polled here; the reference ends with the statement.
+            unsafe { cell.as_ref().owner() }.inbox.pop_front()
+        })
+    }
+}
+
+/// Bytes that a process of message type `M` with a future of type `F` costs, its slot in the table included.
+#[must_use]
+pub fn process_size<M, F>() -> usize {
+    cell::cell_layout::<M, F>().size() + size_of::<crate::slot::Slot<Header>>()
+}
+
+/// Lets other ready processes run: the process goes to the back of the queue.
+pub async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        worker::with_here(|worker| match worker {
+            Some(worker) if worker::own_process(cx.waker()).is_some() => worker.yielding.set(true),
+            _ => cx.waker().wake_by_ref(),
+        });
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,96 @@
+//! What can be seen of processes from outside: rows read from the headers, details asked of the owner, ends as events.
+
+use std::sync::Arc;
+
+use crate::id::{Pid, Ref};
+use crate::reason::Reason;
+
+/// What a process is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Status {
+    /// In a run queue, or being run.
+    Running,
+    /// Waits for mail.
+    Waiting,
+    /// Waits for something else: an answer, a socket, a timer.
+    Suspended,
+}
+
+/// One process as anybody can see it at once, without asking it. Each figure is right at some moment of the reading.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ProcessRow {
+    /// The process.
+    pub pid: Pid,
+    /// Its registered name.
+    pub name: Option<String>,
+    /// What it calls itself, for people.
+    pub label: Option<Arc<str>>,
+    /// Who spawned it; `None` when that was code outside of processes.
+    pub parent: Option<Pid>,
+    /// What it is doing.
+    pub status: Status,
+    /// Work done so far: messages read and sent, processes spawned.
+    pub reductions: u32,
+    /// Messages taken from the mailbox and not yet read, when it last ran.
+    pub unread: u32,
+    /// Bytes of its cell: header, state and future. What they point to is not counted.
+    pub cell_size: usize,
+    /// The type of its messages.
+    pub message_type: &'static str,
+}
+
+/// One process as it sees itself, OTP's `process_info`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ProcessInfo {
+    /// What everybody sees.
+    pub row: ProcessRow,
+    /// Messages and news in its mailbox.
+    pub mailbox_len: usize,
+    /// To whom it is linked.
+    pub links: Vec<Pid>,
+    /// Whom it monitors.
+    pub monitors: Vec<(Ref, Pid)>,
+    /// How many monitor it.
+    pub watchers: usize,
+    /// Whether exit signals become messages.
+    pub trap_exit: bool,
+}
+
+/// What is known of a process that ended for a reason that is not orderly.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ExitEvent<'a> {
+    /// The process.
+    pub pid: Pid,
+    /// Its registered name.
+    pub name: Option<&'a str>,
+    /// What it called itself.
+    pub label: Option<&'a str>,
+    /// Who spawned it.
+    pub parent: Option<Pid>,
+    /// Why it ended.
+    pub reason: &'a Reason,
+    /// What the process left for the report ([`crate::Cx::set_crash_detail`]).
+    pub detail: Option<&'a CrashDetail>,
+}
+
+/// What a process leaves for its crash report.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CrashDetail {
+    /// The name of the message that it was handling.
+    pub last_message: Option<&'static str>,
+    /// Its state as text.
+    pub state: Option<String>,
+}
+
+/// Told of each process that ends for a reason that is not orderly.
+///
+/// Called by the worker that ends the process, before links and monitors hear of it; so it must be quick. A panic in it is
+/// caught and dropped.
+pub trait ExitListener: Send + Sync + 'static {
+    /// A process ended.
+    fn process_exited(&self, event: &ExitEvent<'_>);
+}

@@ -1,0 +1,143 @@
+//! What most processes never have: links beyond the parent, monitors, watchers, a label. Kept in a box made at first need.
+//!
+//! Links follow OTP's protocol: both ends keep the link, set up and taken down by signals. An unlink is acknowledged, and
+//! until then an exit through the old link is dropped, so that nobody hears of a link that it took down.
+
+use std::cell::UnsafeCell;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::task::Waker;
+
+use parking_lot::Mutex;
+
+use crate::id::{LocalPid, NodeId, Pid, Ref};
+use crate::signal::Watcher;
+
+/// A hasher for ids, which nobody outside chooses: one multiplication.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(u64::from(value));
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(26) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+pub(crate) type IdMap<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
+pub(crate) type IdSet<K> = HashSet<K, BuildHasherDefault<IdHasher>>;
+
+/// The rare part of a process.
+#[derive(Default)]
+pub(crate) struct Rare {
+    /// Owner only.
+    bonds: UnsafeCell<Bonds>,
+    /// For people. Anybody may read it.
+    pub(crate) label: Mutex<Option<Arc<str>>>,
+}
+
+// SAFETY: `bonds` is touched by the owner alone, as the owner part of the header.
+unsafe impl Sync for Rare {}
+
+impl Rare {
+    /// # Safety
+    /// The caller is the owner of the cell and holds no other reference to its bonds.
+    #[expect(clippy::mut_from_ref, reason = "ownership passes through the mailbox word, as an UnsafeCell's does")]
+    pub(crate) unsafe fn bonds(&self) -> &mut Bonds {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.bonds.get() }
+    }
+}
+
+/// What ties a process to others.
+#[derive(Default, Debug)]
+pub(crate) struct Bonds {
+    pub(crate) links: Links,
+    /// What this process monitors.
+    pub(crate) monitors: IdMap<Ref, Pid>,
+    /// Who monitors this process, in the order of asking.
+    pub(crate) watchers: Vec<(Ref, Watcher)>,
+    /// A `recv` that is polled by a waker that is not the process's own (inside a `FuturesUnordered`, say).
+    pub(crate) recv_waker: Option<Waker>,
+}
+
+/// The links of a process, the one to its parent left out (a flag in the header).
+#[derive(Default, Debug)]
+pub(crate) struct Links {
+    local: IdSet<LocalPid>,
+    remote: Vec<Pid>,
+    /// Links taken down whose other end has not said so yet.
+    unlinking: IdMap<Pid, u64>,
+    unlink_ids: u64,
+}
+
+impl Links {
+    /// Adds a link; `false` when it stands already.
+    pub(crate) fn add(&mut self, node: NodeId, pid: Pid) -> bool {
+        self.unlinking.remove(&pid);
+        if pid.node() == node {
+            self.local.insert(pid.local())
+        } else if self.remote.contains(&pid) {
+            false
+        } else {
+            self.remote.push(pid);
+            true
+        }
+    }
+
+    pub(crate) fn remove(&mut self, node: NodeId, pid: Pid) -> bool {
+        if pid.node() == node {
+            return self.local.remove(&pid.local());
+        }
+        let place = self.remote.iter().position(|&linked| linked == pid);
+        place.map(|place| self.remote.swap_remove(place)).is_some()
+    }
+
+    /// Notes that an unlink was sent; the id travels with it.
+    pub(crate) fn begin_unlink(&mut self, pid: Pid) -> u64 {
+        self.unlink_ids += 1;
+        self.unlinking.insert(pid, self.unlink_ids);
+        self.unlink_ids
+    }
+
+    /// The other end took the link down as well.
+    pub(crate) fn end_unlink(&mut self, pid: Pid, id: u64) {
+        if self.unlinking.get(&pid) == Some(&id) {
+            self.unlinking.remove(&pid);
+        }
+    }
+
+    /// The other end is gone: nothing will be acknowledged.
+    pub(crate) fn forget_unlink(&mut self, pid: Pid) {
+        self.unlinking.remove(&pid);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.local.len() + self.remote.len()
+    }
+
+    pub(crate) fn iter(&self, node: NodeId) -> impl Iterator<Item = Pid> {
+        let local = self.local.iter().map(move |&local| Pid::new(node, local));
+        local.chain(self.remote.iter().copied())
+    }
+
+    /// Takes the links to a node that is out of reach.
+    pub(crate) fn take_of_node(&mut self, node: NodeId) -> Vec<Pid> {
+        self.unlinking.retain(|pid, _| pid.node() != node);
+        self.remote.extract_if(.., |pid| pid.node() == node).collect()
+    }
+}

@@ -1,0 +1,269 @@
+//! The mailbox word: a list that anybody pushes to, and what its owner waits for, in one atomic.
+//!
+//! Writers: any thread pushes links and sets `WOKEN`; only the owner (the one worker that runs the process) takes the list,
+//! goes idle and closes. The word is a pointer to the newest link, plus a tag in its low bits:
+//!
+//! | tag | meaning |
+//! |---|---|
+//! | `RUNNING` | the process is in a run queue or is being run; a push enqueues and nothing else |
+//! | `IDLE_ANY` | it waits for mail; any push makes it `RUNNING`, and the pusher must schedule it |
+//! | `IDLE_SIGNALS` | it waits for something else (a reply, a socket); only a signal or a wake makes it `RUNNING` |
+//! | `CLOSED` | it is dead; pushes are refused and the link stays with the pusher |
+//! | `WOKEN` (extra bit) | a waker fired while it was `RUNNING`; it cannot go idle before it was polled again. Never set in an idle word |
+//!
+//! So one compare-and-swap both enqueues and tells whether to schedule: exactly one thread sees each change from idle to
+//! `RUNNING`, and that thread owns the duty to put the process in a run queue.
+//!
+//! Order: links of one pusher are taken in the order pushed, messages and signals alike; over all pushers there is one
+//! total order, that of the successful compare-and-swaps.
+//!
+//! Absent on purpose: a length (senders would share one more cache line; the owner counts), bounds (a policy of the layer
+//! above), blocking.
+
+use std::cell::Cell;
+use std::ptr;
+
+use crate::sync::{AtomicPtr, Ordering, order};
+
+const STATE: usize = 0b011;
+const RUNNING: usize = 0;
+const IDLE_ANY: usize = 1;
+const IDLE_SIGNALS: usize = 2;
+const CLOSED: usize = 3;
+const WOKEN: usize = 0b100;
+const TAG: usize = STATE | WOKEN;
+
+/// The head of everything that can stand in a mailbox. The first field of a message or signal node (`repr(C)`).
+///
+/// Before the push the link belongs to the pusher, between push and take to nobody, then to the owner.
+#[repr(C, align(8))]
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// The older neighbour; bit 0 is set for a signal.
+    next: Cell<*mut Link>,
+}
+
+/// What a link leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LinkKind {
+    Message,
+    Signal,
+}
+
+impl Link {
+    pub(crate) fn new(kind: LinkKind) -> Self {
+        Self { next: Cell::new(ptr::null_mut::<Link>().map_addr(|_| kind as usize)) }
+    }
+
+    pub(crate) fn kind(&self) -> LinkKind {
+        if self.next.get().addr() & 1 == 0 { LinkKind::Message } else { LinkKind::Signal }
+    }
+
+    pub(crate) fn next(&self) -> *mut Link {
+        self.next.get().map_addr(|addr| addr & !1)
+    }
+
+    /// Sets the neighbour and keeps the kind.
+    pub(crate) fn set_next(&self, next: *mut Link) {
+        let kind = self.next.get().addr() & 1;
+        self.next.set(next.map_addr(|addr| addr | kind));
+    }
+}
+
+/// What a push did.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Push {
+    /// In the mailbox; the owner will see it, now or when it asks for mail.
+    Queued,
+    /// In the mailbox, and the process is `RUNNING` now: the pusher must schedule it.
+    Schedule,
+    /// Refused: the process is dead. The link still belongs to the pusher.
+    Closed,
+}
+
+/// What a wake did.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wake {
+    /// The process is running, queued or dead: nothing to do.
+    Noted,
+    /// The process is `RUNNING` now: the waker must schedule it.
+    Schedule,
+}
+
+/// What the owner waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Idle {
+    Any,
+    Signals,
+}
+
+/// What a take found, newest link first.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) newest: *mut Link,
+    pub(crate) woken: bool,
+}
+
+/// What the mailbox is doing, for introspection; may be old when it is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MailState {
+    Running,
+    WaitingForMail,
+    Suspended,
+    Dead,
+}
+
+/// The mailbox word of one process.
+#[derive(Debug)]
+pub(crate) struct MailWord {
+    /// Written by all. Each change that hands links or the duty to run over is `AcqRel`: a push releases the link's
+    /// contents to the take, going idle releases the owner's data to whoever runs the process next.
+    head: AtomicPtr<Link>,
+}
+
+fn word(newest: *mut Link, tag: usize) -> *mut Link {
+    newest.map_addr(|addr| addr | tag)
+}
+
+fn link_of(word: *mut Link) -> *mut Link {
+    word.map_addr(|addr| addr & !TAG)
+}
+
+impl MailWord {
+    /// A mailbox that is `RUNNING`: whoever makes it schedules the process for the first time.
+    pub(crate) fn new() -> Self {
+        Self { head: AtomicPtr::new(word(ptr::null_mut(), RUNNING)) }
+    }
+
+    /// Pushes a link.
+    ///
+    /// # Safety
+    /// `link` points to a live link that the caller owns and that is in no list. On [`Push::Closed`] the caller still
+    /// owns it, otherwise the mailbox does.
+    pub(crate) unsafe fn push(&self, link: *mut Link, kind: LinkKind) -> Push {
+        let mut current = self.head.load(Ordering::Relaxed);
+        loop {
+            let tag = current.addr() & TAG;
+            let wakes = match tag & STATE {
+                CLOSED => return Push::Closed,
+                IDLE_ANY => true,
+                IDLE_SIGNALS => kind == LinkKind::Signal,
+                _ => false,
+            };
+            let next_tag = if wakes { RUNNING } else { tag };
+            // SAFETY: the caller owns `link` until the exchange below succeeds.
+            unsafe { (*link).set_next(link_of(current)) };
+            match self.head.compare_exchange_weak(
+                current,
+                word(link, next_tag),
+                order!("mailbox_push_release", AcqRel),
+                Ordering::Relaxed,
+            ) {
+                Ok(_) if wakes => return Push::Schedule,
+                Ok(_) => return Push::Queued,
+                Err(now) => current = now,
+            }
+        }
+    }
+
+    /// Asks that the process be polled once more.
+    pub(crate) fn wake(&self) -> Wake {
+        let mut current = self.head.load(Ordering::Relaxed);
+        loop {
+            let tag = current.addr() & TAG;
+            let (next, wake) = match tag & STATE {
+                // A read-modify-write also when the bit is set already: it releases the waker's writes to the poll.
+                RUNNING => (word(link_of(current), RUNNING | WOKEN), Wake::Noted),
+                CLOSED => return Wake::Noted,
+                _ => (word(link_of(current), RUNNING), Wake::Schedule),
+            };
+            match self.head.compare_exchange_weak(
+                current,
+                next,
+                order!("mailbox_wake_release", AcqRel),
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return wake,
+                Err(now) => current = now,
+            }
+        }
+    }
+
+    /// Whether there is something to take. Owner only.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.head.load(Ordering::Relaxed).addr() != RUNNING
+    }
+
+    /// Takes the list and the woken bit. Owner only, while `RUNNING`.
+    pub(crate) fn take(&self) -> Taken {
+        let old =
+            self.head.swap(word(ptr::null_mut(), RUNNING), order!("mailbox_take_acquire", AcqRel));
+        debug_assert_eq!(old.addr() & STATE, RUNNING);
+        Taken { newest: link_of(old), woken: old.addr() & WOKEN != 0 }
+    }
+
+    /// Goes idle, unless there is something to take. Owner only, while `RUNNING`.
+    ///
+    /// When it says `true` the caller is no longer the owner: another worker may run the process already.
+    #[must_use]
+    pub(crate) fn try_idle(&self, idle: Idle) -> bool {
+        let tag = match idle {
+            Idle::Any => IDLE_ANY,
+            Idle::Signals => IDLE_SIGNALS,
+        };
+        if cfg!(linden_weaken = "mailbox_idle_blind") {
+            // The omitted step: going idle without looking for what arrived since the last take.
+            let old = self.head.load(Ordering::Relaxed);
+            self.head.store(word(link_of(old), tag), Ordering::Release);
+            return true;
+        }
+        self.head
+            .compare_exchange(
+                word(ptr::null_mut(), RUNNING),
+                word(ptr::null_mut(), tag),
+                order!("mailbox_idle_release", AcqRel),
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+
+    /// Closes for ever and takes what is left. Owner only, while `RUNNING`, once.
+    pub(crate) fn close(&self) -> *mut Link {
+        let old = self.head.swap(word(ptr::null_mut(), CLOSED), Ordering::AcqRel);
+        debug_assert_eq!(old.addr() & STATE, RUNNING);
+        link_of(old)
+    }
+
+    pub(crate) fn state(&self) -> MailState {
+        match self.head.load(Ordering::Relaxed).addr() & STATE {
+            RUNNING => MailState::Running,
+            IDLE_ANY => MailState::WaitingForMail,
+            IDLE_SIGNALS => MailState::Suspended,
+            _ => MailState::Dead,
+        }
+    }
+}
+
+/// Reverses a list as taken (newest first) into the order of arrival (oldest first).
+///
+/// # Safety
+/// The caller owns the list that begins at `newest`.
+pub(crate) unsafe fn reverse(newest: *mut Link) -> *mut Link {
+    let mut oldest = ptr::null_mut();
+    let mut rest = newest;
+    while !rest.is_null() {
+        // SAFETY: `rest` is a link of the caller's list.
+        let link = unsafe { &*rest };
+        let next = link.next();
+        link.set_next(oldest);
+        oldest = rest;
+        rest = next;
+    }
+    oldest
+}
+
+#[cfg(all(test, loom))]
+#[path = "mailbox/loom_tests.rs"]
+mod loom_tests;

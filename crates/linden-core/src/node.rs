@@ -1,0 +1,733 @@
+//! The node: a value that owns a process table, names, timers, workers and a runtime. Several live in one OS process.
+//!
+//! [`Node`] is a cheap handle. Its memory is kept by handles and by cells of processes, live or dead, that somebody still
+//! holds; its threads by the node itself, until [`Node::stop`]. Dropping the last handle does not stop a node.
+
+use std::error::Error;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::runtime::{Handle, Runtime};
+
+use crate::cell::{CellRef, Header, NAMED};
+use crate::hook;
+use crate::id::{LocalPid, NodeId, Pid, Ref};
+use crate::idle::IdleSet;
+use crate::introspect::{ProcessInfo, ProcessRow, Status};
+use crate::links::IdMap;
+use crate::mailbox::MailState;
+use crate::monitor::{self, Watch};
+use crate::names::{NAME_LEN_MAX, Names, RegisterError};
+use crate::options::NodeOptions;
+use crate::queue::Injector;
+use crate::reactor::{Driving, Reactor};
+use crate::reason::Reason;
+use crate::reply::{Delivered, ReplyPort, reply_pair};
+use crate::signal::{ExitVia, Signal, Watcher};
+use crate::table::ProcessTable;
+use crate::timer::{TimerEntry, Timers};
+use crate::transport::Transport;
+use crate::worker::{self, EnteredNode, Queue, Remote, Worker};
+
+/// A handle of a node.
+#[derive(Clone)]
+pub struct Node(Arc<NodeShare>);
+
+/// One share of a node. Each worker has one of its own, so that counts of the handles it gives out stay in its cache.
+pub(crate) struct NodeShare {
+    inner: Arc<NodeInner>,
+}
+
+pub(crate) struct NodeInner {
+    pub(crate) id: NodeId,
+    pub(crate) options: NodeOptions,
+    pub(crate) table: ProcessTable,
+    pub(crate) names: Names,
+    pub(crate) timers: Timers,
+    pub(crate) injector: Injector,
+    pub(crate) idle: IdleSet,
+    pub(crate) remotes: Box<[Remote]>,
+    pub(crate) driving: Driving,
+    pub(crate) watch: Watch,
+    pub(crate) dead_letters: DeadLetters,
+    pub(crate) transport: RwLock<Option<Arc<dyn Transport>>>,
+    /// Calls to other nodes that wait for an answer.
+    pub(crate) pending: Mutex<IdMap<Ref, (NodeId, ReplyPort)>>,
+    pub(crate) clock: Clock,
+    pub(crate) life: Life,
+    refs: AtomicU64,
+    handle: Handle,
+    simulated: bool,
+}
+
+/// Where the node is in its life.
+#[derive(Default)]
+pub(crate) struct Life {
+    /// Code outside of processes spawns no more.
+    pub(crate) closed: AtomicBool,
+    /// Workers and watch end.
+    quit: AtomicBool,
+    pub(crate) stop_lock: Mutex<()>,
+    pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
+    pub(crate) runtime: Mutex<Option<Arc<Runtime>>>,
+    /// Processes spawned from outside of workers.
+    pub(crate) spawned_outside: AtomicU64,
+    /// Those of them that came too late and never lived.
+    pub(crate) refused_outside: AtomicU64,
+}
+
+/// Counts of what was dropped.
+#[derive(Default, Debug)]
+pub(crate) struct DeadLetters {
+    pub(crate) no_process: AtomicU64,
+    pub(crate) unread: AtomicU64,
+    pub(crate) late_replies: AtomicU64,
+    /// Panics while a dead process's state was dropped.
+    pub(crate) drop_panics: AtomicU64,
+}
+
+/// What was dropped since the node's start, by reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct DeadLetterCounts {
+    /// Messages to processes that did not live any more.
+    pub no_process: u64,
+    /// Messages that a process had not read when it ended.
+    pub unread: u64,
+    /// Answers whose caller had given up.
+    pub late_replies: u64,
+}
+
+/// The door to time: the machine's, or the simulator's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Clock {
+    Real(Instant),
+    /// tokio's clock, which its tests can pause. Read only inside the runtime.
+    Virtual(tokio::time::Instant),
+}
+
+impl Clock {
+    fn elapsed(self) -> Duration {
+        match self {
+            Self::Real(start) => start.elapsed(),
+            Self::Virtual(start) => start.elapsed(),
+        }
+    }
+}
+
+/// Why a node did not start. Nothing of it is left.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum NodeStartError {
+    /// An option is out of its bounds.
+    Option {
+        /// Which.
+        option: &'static str,
+        /// What it may be.
+        allowed: String,
+    },
+    /// The operating system refused a thread or the reactor.
+    System(std::io::Error),
+}
+
+impl fmt::Display for NodeStartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Option { option, allowed } => write!(f, "the node option {option} must be {allowed}"),
+            Self::System(_) => f.write_str(
+                "the operating system refused a thread or the reactor; check its limits on threads and open files",
+            ),
+        }
+    }
+}
+
+impl Error for NodeStartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::System(error) => Some(error),
+            Self::Option { .. } => None,
+        }
+    }
+}
+
+fn check(options: &NodeOptions) -> Result<(), NodeStartError> {
+    let refuse = |option, allowed: String| Err(NodeStartError::Option { option, allowed });
+    if options.workers == 0 || options.workers > IdleSet::WORKERS_MAX {
+        return refuse("workers", format!("1 to {}", IdleSet::WORKERS_MAX));
+    }
+    if options.blocking_threads_max == 0 {
+        return refuse("blocking_threads_max", "at least 1".to_owned());
+    }
+    if options.name.is_empty() || options.name.len() > NAME_LEN_MAX {
+        return refuse("name", format!("1 to {NAME_LEN_MAX} bytes"));
+    }
+    Ok(())
+}
+
+/// A creation that no earlier node of this machine had: from the clock, and a count for nodes of one instant.
+fn fresh_creation() -> u32 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seed = (since.as_nanos() as u64) ^ u64::from(std::process::id()).rotate_left(40);
+    let mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    (mixed as u32)
+        .wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed))
+        .max(4)
+}
+
+impl Node {
+    /// Starts a node: its workers and its runtime.
+    ///
+    /// # Errors
+    /// An option out of its bounds, or the operating system refuses a thread or the reactor.
+    pub fn start(options: NodeOptions) -> Result<Self, NodeStartError> {
+        check(&options)?;
+        hook::install();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(options.blocking_threads_max)
+            .thread_name("linden-blocking")
+            .build()
+            .map_err(NodeStartError::System)?;
+        let runtime = Arc::new(runtime);
+        let queues: Vec<_> = (0..options.workers)
+            .map(|_| crossbeam_deque::Worker::new_fifo())
+            .collect();
+        let stealers = queues.iter().map(|queue| Some(queue.stealer())).collect();
+        let clock = Clock::Real(Instant::now());
+        let node = Self::assemble(options, &runtime, stealers, clock, false);
+        match node.start_threads(&runtime, queues) {
+            Ok(()) => Ok(node),
+            Err(error) => {
+                drop(runtime);
+                node.stop(Duration::ZERO);
+                Err(NodeStartError::System(error))
+            }
+        }
+    }
+
+    pub(crate) fn assemble(
+        options: NodeOptions,
+        runtime: &Arc<Runtime>,
+        stealers: Vec<Option<crossbeam_deque::Stealer<crate::queue::Task>>>,
+        clock: Clock,
+        simulated: bool,
+    ) -> Self {
+        let creation = options.creation.unwrap_or_else(fresh_creation);
+        let inner = NodeInner {
+            id: NodeId::new(&options.name, creation),
+            options,
+            table: ProcessTable::new(),
+            names: Names::default(),
+            timers: Timers::new(),
+            injector: Injector::default(),
+            idle: IdleSet::new(),
+            remotes: stealers.into_iter().map(Remote::new).collect(),
+            driving: Driving::new(),
+            watch: Watch::default(),
+            dead_letters: DeadLetters::default(),
+            transport: RwLock::new(None),
+            pending: Mutex::new(IdMap::default()),
+            clock,
+            life: Life::default(),
+            refs: AtomicU64::new(1),
+            handle: runtime.handle().clone(),
+            simulated,
+        };
+        *inner.life.runtime.lock() = Some(runtime.clone());
+        Self(Arc::new(NodeShare {
+            inner: Arc::new(inner),
+        }))
+    }
+
+    fn start_threads(
+        &self,
+        runtime: &Arc<Runtime>,
+        queues: Vec<crossbeam_deque::Worker<crate::queue::Task>>,
+    ) -> std::io::Result<()> {
+        let start = {
+            let _inside = runtime.enter();
+            tokio::time::Instant::now()
+        };
+        let mut threads = self.inner().life.threads.lock();
+        for (index, queue) in queues.into_iter().enumerate() {
+            let (share, runtime) = (self.own_share(), runtime.clone());
+            let thread = std::thread::Builder::new().name(format!("linden-{index}"));
+            threads.push(thread.spawn(move || {
+                let inside = runtime.clone();
+                let _inside = inside.enter();
+                let reactor = Reactor { runtime, start };
+                let worker = Worker::new(share, index, Queue::Threaded(queue), reactor);
+                worker.enter(|| worker.run_to_the_end());
+            })?);
+        }
+        let inner = self.0.inner.clone();
+        let thread = std::thread::Builder::new().name("linden-watch".to_owned());
+        threads.push(thread.spawn(move || monitor::run(&inner))?);
+        Ok(())
+    }
+
+    /// A handle whose count is shared with nobody else yet.
+    pub(crate) fn own_share(&self) -> Self {
+        Self(Arc::new(NodeShare {
+            inner: self.0.inner.clone(),
+        }))
+    }
+
+    pub(crate) fn inner(&self) -> &NodeInner {
+        &self.0.inner
+    }
+
+    /// The node of the process that runs here, or of the `block_on` or `enter` that this thread is inside.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        worker::current_node()
+    }
+
+    /// The node's name, `name@host`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner().options.name
+    }
+
+    /// The node's id.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.inner().id
+    }
+
+    /// How many threads run processes.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.inner().remotes.len()
+    }
+
+    /// The runtime that serves sockets, timers and blocking work. Tasks spawned on it run outside of supervision.
+    #[must_use]
+    pub fn runtime(&self) -> Handle {
+        self.inner().handle.clone()
+    }
+
+    /// Makes this node the current one of this thread, with its runtime entered, until the guard goes.
+    #[must_use]
+    pub fn enter(&self) -> NodeGuard<'_> {
+        NodeGuard {
+            _runtime: self.inner().handle.enter(),
+            _node: worker::enter_node(self.clone()),
+        }
+    }
+
+    /// Runs a future to its end on this thread, with the node entered; processes run on their workers meanwhile.
+    ///
+    /// # Panics
+    /// Inside a process: it would stop the worker and everything that waits for it. Await the future instead, or use
+    /// `tokio::task::spawn_blocking`. On a simulated node: use `Simulation::run`.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        assert!(
+            worker::current_process().is_none(),
+            "block_on inside a process would stop its worker: await the future, or move the blocking code to \
+             tokio::task::spawn_blocking"
+        );
+        assert!(!self.inner().simulated, "a simulated node is driven by Simulation::run");
+        let _inside = self.enter();
+        let mut future = pin!(future);
+        let wake = Arc::new(ThreadWaker {
+            thread: std::thread::current(),
+            woken: AtomicBool::new(false),
+        });
+        let waker = Waker::from(wake.clone());
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return output;
+            }
+            while !wake.woken.swap(false, Ordering::Acquire) {
+                std::thread::park();
+            }
+        }
+    }
+
+    /// Sends an exit signal from outside of every process.
+    pub fn exit(&self, to: Pid, reason: Reason) {
+        let from = Pid::outside(self.id());
+        self.inner().signal(
+            to,
+            Signal::Exit {
+                from,
+                reason,
+                via: ExitVia::Direct,
+            },
+        );
+    }
+
+    /// The process registered under `name`.
+    #[must_use]
+    pub fn whereis(&self, name: &str) -> Option<Pid> {
+        self.inner().names.whereis(name).map(|cell| cell.pid())
+    }
+
+    /// Registers a process under a name.
+    ///
+    /// # Errors
+    /// [`RegisterError`]; the taken name's owner is named.
+    pub fn register(&self, name: &str, pid: Pid) -> Result<(), RegisterError> {
+        let cell = self.inner().local(pid).ok_or(RegisterError::NoProc(pid))?;
+        self.inner().names.register(name, &cell)
+    }
+
+    /// Frees a name. `false`: nobody had it.
+    pub fn unregister(&self, name: &str) -> bool {
+        self.inner().names.unregister(name)
+    }
+
+    /// Whether the process lives on this node.
+    #[must_use]
+    pub fn is_alive(&self, pid: Pid) -> bool {
+        self.inner().local(pid).is_some()
+    }
+
+    /// How many processes live.
+    #[must_use]
+    pub fn process_count(&self) -> usize {
+        self.inner().live() as usize
+    }
+
+    /// A row for each process that lives, in the order of indices.
+    #[must_use]
+    pub fn processes(&self) -> Vec<ProcessRow> {
+        let inner = self.inner();
+        inner.table.iter().map(|cell| inner.row_of(&cell)).collect()
+    }
+
+    /// What a process knows of itself; `None` when it does not live here. Waits until the process runs next, so it may wait
+    /// for ever for one that is stuck: put a timeout around it.
+    pub async fn process_info(&self, pid: Pid) -> Option<ProcessInfo> {
+        let (reply, mut receiver) = reply_pair();
+        if let Some(own) = worker::current_process() {
+            // SAFETY: the process is running here.
+            let header = unsafe { own.as_ref() };
+            if header.pid() == pid {
+                // SAFETY: the process is being polled on this thread, so this is its owner, and no other reference to its
+                // parts is held across a call into this function.
+                return Some(unsafe { crate::activation::inspect(header) });
+            }
+        }
+        self.inner().signal(pid, Signal::Inspect(reply));
+        poll_fn(|cx| receiver.poll(cx)).await.ok()
+    }
+
+    /// Waits for the end of a process and says why it ended; [`Reason::NoProc`] when it did not live.
+    pub async fn wait_exit(&self, pid: Pid) -> Reason {
+        let (reply, mut receiver) = reply_pair();
+        let reference = self.inner().new_ref();
+        self.inner().signal(
+            pid,
+            Signal::Monitor {
+                reference,
+                watcher: Watcher::Slot(reply),
+            },
+        );
+        match poll_fn(|cx| receiver.poll(cx)).await {
+            Ok(reason) | Err(reason) => reason,
+        }
+    }
+
+    /// What was dropped since the node's start.
+    #[must_use]
+    pub fn dead_letters(&self) -> DeadLetterCounts {
+        let counts = &self.inner().dead_letters;
+        DeadLetterCounts {
+            no_process: counts.no_process.load(Ordering::Relaxed),
+            unread: counts.unread.load(Ordering::Relaxed),
+            late_replies: counts.late_replies.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How many timers are armed.
+    #[must_use]
+    pub fn timer_count(&self) -> usize {
+        self.inner().timers.armed_count()
+    }
+
+    /// Time since the node's start; virtual on a simulated node.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.inner().clock.elapsed()
+    }
+
+    pub(crate) fn send_answer(
+        &self,
+        to: NodeId,
+        reference: Ref,
+        answer: Result<crate::message::Payload, crate::reply::CallError>,
+    ) -> Delivered {
+        self.inner().send_answer(to, reference, answer)
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({})", self.name())
+    }
+}
+
+/// Keeps a node the current one of a thread; see [`Node::enter`].
+pub struct NodeGuard<'a> {
+    _node: EnteredNode,
+    _runtime: tokio::runtime::EnterGuard<'a>,
+}
+
+struct ThreadWaker {
+    thread: Thread,
+    woken: AtomicBool,
+}
+
+impl Wake for ThreadWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+impl NodeInner {
+    pub(crate) fn has_quit(&self) -> bool {
+        self.life.quit.load(Ordering::Acquire)
+    }
+
+    /// Ends workers and watch. Nothing lives any more, or what lives is given up.
+    pub(crate) fn quit(&self) {
+        self.life.quit.store(true, Ordering::Release);
+        self.remotes.iter().for_each(Remote::unpark);
+        self.watch.call_now();
+    }
+
+    /// How many processes live; never fewer than there are.
+    pub(crate) fn live(&self) -> u64 {
+        let ended: u64 = self.remotes.iter().map(|worker| worker.ended.load(Ordering::Acquire)).sum();
+        fence(Ordering::SeqCst);
+        let spawned: u64 = self.remotes.iter().map(|worker| worker.spawned.load(Ordering::Acquire)).sum();
+        let outside = self.life.spawned_outside.load(Ordering::SeqCst);
+        let refused = self.life.refused_outside.load(Ordering::SeqCst);
+        (spawned + outside).saturating_sub(ended + refused)
+    }
+
+    /// The process, if the pid is of this node and it lives.
+    pub(crate) fn local(&self, pid: Pid) -> Option<CellRef> {
+        if pid.node() != self.id {
+            return None;
+        }
+        self.table.get(pid.local())
+    }
+
+    pub(crate) fn new_ref(&self) -> Ref {
+        let number = worker::with_here(|worker| match worker {
+            Some(worker) if std::ptr::eq(worker.node(), self) => worker.next_ref(),
+            _ => self.refs.fetch_add(1, Ordering::Relaxed),
+        });
+        Ref::new(self.id, number)
+    }
+
+    /// A range of reference numbers for one worker.
+    pub(crate) fn ref_range(&self) -> (u64, u64) {
+        const RANGE: u64 = 4096;
+        let first = self.refs.fetch_add(RANGE, Ordering::Relaxed);
+        (first, first + RANGE)
+    }
+
+    /// Makes a process runnable from outside of the node's workers.
+    pub(crate) fn inject(&self, cell: std::ptr::NonNull<Header>) {
+        self.injector.push(cell);
+        self.wake_sleeper();
+    }
+
+    /// Wakes a worker for work that others added; see [`IdleSet::sleeper_to_wake`].
+    pub(crate) fn wake_sleeper(&self) {
+        if let Some(worker) = self.idle.sleeper_to_wake() {
+            self.remotes[worker].unpark();
+        } else if self.simulated {
+            self.remotes[0].unpark();
+        }
+    }
+
+    /// Wakes a worker for work that the caller will do otherwise.
+    pub(crate) fn wake_sleeper_soon(&self) {
+        if let Some(worker) = self.idle.sleeper_to_wake_soon() {
+            self.remotes[worker].unpark();
+        }
+    }
+
+    pub(crate) fn wake_any_sleeper(&self) {
+        if let Some(worker) = self.idle.any_sleeper() {
+            self.remotes[worker].unpark();
+        }
+    }
+
+    pub(crate) fn has_visible_work(&self) -> bool {
+        !self.injector.is_empty()
+            || self
+                .remotes
+                .iter()
+                .any(|worker| worker.stealer.as_ref().is_some_and(|queue| !queue.is_empty()))
+    }
+
+    /// Reads the clock and moves the coarse one on; the time in ticks.
+    pub(crate) fn update_clock(&self) -> u64 {
+        let now = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.timers.set_now(now);
+        now
+    }
+
+    /// Arms a timer, and wakes whoever sleeps beyond it.
+    pub(crate) fn arm(&self, deadline: u64, entry: TimerEntry) -> crate::timer::Armed {
+        let armed = self.timers.arm(deadline, entry);
+        if let crate::timer::Armed::Earliest(_) = armed
+            && let Some(worker) = self.driving.sleeper_beyond(deadline)
+        {
+            self.remotes[worker].unpark();
+        }
+        armed
+    }
+
+    /// Does what a timer was armed for.
+    pub(crate) fn fire(&self, deadline: u64, entry: TimerEntry) {
+        match entry {
+            TimerEntry::WakeProcess(local) => {
+                if let Some(cell) = self.table.get(local) {
+                    cell.wake();
+                }
+            }
+            TimerEntry::WakeTask(waker) => hook::wake_guarded(waker),
+            TimerEntry::Deliver { to, letter } => {
+                self.post(to, letter);
+            }
+            TimerEntry::DeliverEvery {
+                to,
+                letter,
+                every,
+                slot,
+            } => {
+                let mut key = slot.lock();
+                // Cancelled meanwhile, or the receiver is gone: the interval ends.
+                if key.is_none() || !self.post(to, letter.copy()) {
+                    *key = None;
+                    return;
+                }
+                let again = slot.clone();
+                let next = deadline.saturating_add(every).max(self.timers.now() + 1);
+                let entry = TimerEntry::DeliverEvery {
+                    to,
+                    letter,
+                    every,
+                    slot: again,
+                };
+                *key = Some(self.arm(next, entry).key());
+            }
+            TimerEntry::Inform { to, info } => self.signal(to, Signal::Info(info)),
+        }
+    }
+
+    /// Posts a message to a process of this node; counts it when there is none.
+    fn post(&self, to: Pid, letter: crate::cell::Letter) -> bool {
+        let posted = self.local(to).is_some_and(|cell| match cell.post(letter) {
+            Ok(()) => true,
+            Err(letter) => {
+                drop(letter);
+                false
+            }
+        });
+        if !posted {
+            self.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
+        }
+        posted
+    }
+
+    /// Sends a signal to a process, here or elsewhere. A dead or absent process answers as OTP says.
+    pub(crate) fn signal(&self, to: Pid, signal: Signal) {
+        if to.node() != self.id {
+            return self.signal_remote(to, signal);
+        }
+        let refused = match self.table.get(to.local()) {
+            Some(cell) => cell.signal(signal).err(),
+            None => Some(signal),
+        };
+        if let Some(signal) = refused {
+            self.bounce(to, signal);
+        }
+    }
+
+    /// What a signal to a process that does not live comes back as.
+    pub(crate) fn bounce(&self, dead: Pid, signal: Signal) {
+        match signal {
+            Signal::Link { from } => self.signal(
+                from,
+                Signal::Exit {
+                    from: dead,
+                    reason: Reason::NoProc,
+                    via: ExitVia::Link,
+                },
+            ),
+            Signal::Unlink { from, id } => self.signal(from, Signal::UnlinkAck { from: dead, id }),
+            Signal::Monitor {
+                reference,
+                watcher: Watcher::Process(watcher),
+            } => self.signal(
+                watcher,
+                Signal::Down {
+                    reference,
+                    pid: dead,
+                    reason: Reason::NoProc,
+                },
+            ),
+            Signal::Monitor {
+                watcher: Watcher::Slot(reply),
+                ..
+            } => {
+                reply.send(Reason::NoProc);
+            }
+            Signal::Inspect(reply) => reply.fail(Reason::NoProc),
+            Signal::Exit { .. }
+            | Signal::UnlinkAck { .. }
+            | Signal::Demonitor { .. }
+            | Signal::Down { .. }
+            | Signal::NodeDown(_)
+            | Signal::Info(_) => {}
+        }
+    }
+
+    pub(crate) fn parent_of(&self, header: &Header) -> Option<Pid> {
+        (header.parent != LocalPid::OUTSIDE).then(|| Pid::new(self.id, header.parent))
+    }
+
+    pub(crate) fn row_of(&self, header: &Header) -> ProcessRow {
+        let name = header
+            .flag(NAMED)
+            .then(|| self.names.name_of(header.local))
+            .flatten();
+        ProcessRow {
+            pid: header.pid(),
+            name: name.map(|slot| slot.name.to_string()),
+            label: header.rare().and_then(|rare| rare.label.lock().clone()),
+            parent: self.parent_of(header),
+            status: match header.mail.state() {
+                MailState::Running | MailState::Dead => Status::Running,
+                MailState::WaitingForMail => Status::Waiting,
+                MailState::Suspended => Status::Suspended,
+            },
+            reductions: header.reductions.load(Ordering::Relaxed),
+            unread: header.unread.load(Ordering::Relaxed),
+            cell_size: header.vtable.cell_size,
+            message_type: (header.vtable.ops.type_name)(),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Driving the tokio runtime: sockets, timers and foreign tasks, by whichever worker has nothing better to do.
+//!
+//! The node has one `current_thread` runtime, entered on every worker. An idle worker that gets the token sleeps inside it
+//! (`block_on`) and is woken by I/O, by a deadline of the node's wheel, or by a notice; a busy worker polls it from time to
+//! time. `block_on` of a future that is ready at once does not poll the driver, so the busy poll yields once.
+//!
+//! Foreign tasks (`tokio::spawn` by a library) run on whoever drives, outside of supervision.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::time::{Instant, Sleep};
+
+use crate::timer::NEVER;
+use crate::worker::Worker;
+
+/// Nobody sleeps inside the reactor.
+pub(crate) const AWAKE: u64 = 0;
+
+/// Who drives, and until when it sleeps.
+#[derive(Debug)]
+pub(crate) struct Driving {
+    /// The token: one worker at a time is inside the runtime.
+    held: AtomicBool,
+    /// The worker that holds it.
+    holder: AtomicUsize,
+    /// Counts polls: an unchanged number tells the monitor that nobody serves I/O.
+    epoch: AtomicU64,
+    /// The tick until which the holder sleeps, or [`AWAKE`].
+    sleeps_until: AtomicU64,
+}
+
+impl Driving {
+    pub(crate) fn new() -> Self {
+        Self {
+            held: AtomicBool::new(false),
+            holder: AtomicUsize::new(0),
+            epoch: AtomicU64::new(0),
+            sleeps_until: AtomicU64::new(AWAKE),
+        }
+    }
+
+    #[must_use]
+    fn try_hold(&self, worker: usize) -> bool {
+        let got = !self.held.load(Ordering::Relaxed) && !self.held.swap(true, Ordering::Acquire);
+        if got {
+            self.holder.store(worker, Ordering::Relaxed);
+        }
+        got
+    }
+
+    fn release(&self) {
+        self.held.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// The worker to wake for a timer that is due at `deadline`, when the holder sleeps beyond it.
+    pub(crate) fn sleeper_beyond(&self, deadline: u64) -> Option<usize> {
+        fence(Ordering::SeqCst);
+        let until = self.sleeps_until.load(Ordering::Relaxed);
+        (until != AWAKE && until > deadline).then(|| self.holder.load(Ordering::Relaxed))
+    }
+}
+
+/// A worker's way into the runtime.
+pub(crate) struct Reactor {
+    pub(crate) runtime: Arc<Runtime>,
+    /// Tick 0.
+    pub(crate) start: Instant,
+}
+
+impl Reactor {
+    /// Serves what is ready, without sleeping. `false`: another worker is inside.
+    pub(crate) fn poll_now(&self, worker: &Worker) -> bool {
+        let driving = &worker.node().driving;
+        if !driving.try_hold(worker.index()) {
+            return false;
+        }
+        driving.epoch.fetch_add(1, Ordering::Relaxed);
+        self.runtime.block_on(tokio::task::yield_now());
+        driving.release();
+        true
+    }
+
+    /// Sleeps inside the runtime until there is something to do for this worker. `false`: another worker is inside.
+    pub(crate) fn sleep(&self, worker: &Worker) -> bool {
+        let driving = &worker.node().driving;
+        if !driving.try_hold(worker.index()) {
+            return false;
+        }
+        driving.epoch.fetch_add(1, Ordering::Relaxed);
+        self.runtime.block_on(async {
+            let mut alarm: Pin<&mut Option<Sleep>> = pin!(None);
+            poll_fn(|cx| {
+                if worker.is_called(cx.waker()) {
+                    return Poll::Ready(());
+                }
+                loop {
+                    let next = worker.node().timers.next();
+                    driving.sleeps_until.store(next, Ordering::Relaxed);
+                    fence(Ordering::SeqCst);
+                    if worker.node().timers.next() != next {
+                        continue;
+                    }
+                    if next == NEVER {
+                        return Poll::Pending;
+                    }
+                    let at = self.start + Duration::from_millis(next);
+                    match alarm.as_mut().as_pin_mut() {
+                        Some(mut sleep) if sleep.deadline() != at => sleep.as_mut().reset(at),
+                        Some(_) => {}
+                        None => alarm.set(Some(tokio::time::sleep_until(at))),
+                    }
+                    let sleep = alarm.as_mut().as_pin_mut().expect("set just now");
+                    if sleep.poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    worker.fire_due_timers();
+                    if worker.is_called(cx.waker()) {
+                        return Poll::Ready(());
+                    }
+                }
+            })
+            .await;
+        });
+        driving.sleeps_until.store(AWAKE, Ordering::Relaxed);
+        driving.release();
+        true
+    }
+}

@@ -1,0 +1,158 @@
+//! Spawning: how a process comes to be known, linked and runnable, in this order.
+
+use std::sync::atomic::Ordering;
+
+use crate::activation::link;
+use crate::address::Address;
+use crate::cell::{Birth, CellRef, Header, NewCell, PARENT_LINKED};
+use crate::cx::Cx;
+use crate::id::{LocalPid, Pid};
+use crate::message::Message;
+use crate::node::Node;
+use crate::reason::IntoReason;
+use crate::table::IndexCache;
+use crate::worker::{self, Worker};
+
+/// Whether a process is linked to its parent from the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ParentLink {
+    Linked,
+    Unlinked,
+}
+
+impl Node {
+    /// Spawns a process: `body` makes its future, which owns the process's end of the mailbox. A process may be spawned
+    /// from anywhere; spawned by a process, it is that process's child, unlinked.
+    ///
+    /// `body` itself runs at once, in the caller; what it returns runs as the process. On a node that has stopped the
+    /// process never runs, and its address is dead.
+    ///
+    /// # Panics
+    /// When `body` panics, and when 2^31 processes live.
+    pub fn spawn<M, B, F>(&self, body: B) -> Address<M>
+    where
+        M: Message,
+        B: FnOnce(Cx<M>) -> F,
+        F: Future<Output: IntoReason> + Send + 'static,
+    {
+        Address::of_cell(self.spawn_cell(ParentLink::Unlinked, body))
+    }
+
+    pub(crate) fn spawn_cell<M, B, F>(&self, parent_link: ParentLink, body: B) -> CellRef
+    where
+        M: Message,
+        B: FnOnce(Cx<M>) -> F,
+        F: Future<Output: IntoReason> + Send + 'static,
+    {
+        worker::with_here(|worker| match worker {
+            Some(worker) if std::ptr::eq(worker.node(), self.inner()) => {
+                worker::charge(10);
+                let spawned = &worker.remote().spawned;
+                let cell = self.spawn_on(Some(worker), parent_link, body);
+                spawned.store(spawned.load(Ordering::Relaxed) + 1, Ordering::Release);
+                worker.push_woken(cell.as_ptr());
+                cell
+            }
+            _ => self.spawn_from_outside(body),
+        })
+    }
+
+    fn spawn_from_outside<M, B, F>(&self, body: B) -> CellRef
+    where
+        M: Message,
+        B: FnOnce(Cx<M>) -> F,
+        F: Future<Output: IntoReason> + Send + 'static,
+    {
+        let life = &self.inner().life;
+        // Counted before the look at `closed`, so that a stop that saw nothing living closed the door before.
+        life.spawned_outside.fetch_add(1, Ordering::SeqCst);
+        if life.closed.load(Ordering::SeqCst) {
+            let cell = NewCell::<M, F>::new(Birth {
+                node: self.clone(),
+                local: LocalPid::OUTSIDE,
+                parent: LocalPid::OUTSIDE,
+                flags: 0,
+            });
+            life.refused_outside.fetch_add(1, Ordering::SeqCst);
+            return cell.handle();
+        }
+        struct Uncount<'a>(&'a Node);
+        impl Drop for Uncount<'_> {
+            fn drop(&mut self) {
+                self.0.inner().life.refused_outside.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let uncount = Uncount(self);
+        let cell = self.spawn_on(None, ParentLink::Unlinked, body);
+        std::mem::forget(uncount);
+        self.inner().inject(cell.as_ptr());
+        cell
+    }
+
+    /// Makes the process known and linked; the caller counts it and makes it runnable.
+    fn spawn_on<M, B, F>(&self, worker: Option<&Worker>, parent_link: ParentLink, body: B) -> CellRef
+    where
+        M: Message,
+        B: FnOnce(Cx<M>) -> F,
+        F: Future<Output: IntoReason> + Send + 'static,
+    {
+        let inner = self.inner();
+        let allocation = Allocation::new(self, worker);
+        let parent = worker::current_process().filter(|_| worker.is_some());
+        // SAFETY: the parent runs here.
+        let parent = parent.map(|parent| unsafe { parent.as_ref() });
+        let linked = parent_link == ParentLink::Linked;
+        let cell = NewCell::<M, F>::new(Birth {
+            node: worker.map_or_else(|| self.clone(), |worker| worker.handle.clone()),
+            local: allocation.local,
+            parent: parent.map_or(LocalPid::OUTSIDE, |parent| parent.local),
+            flags: if linked { PARENT_LINKED } else { 0 },
+        });
+        let future = body(Cx::of_cell(cell.handle()));
+        let handle = cell.handle();
+        let local = allocation.keep();
+        let header: std::ptr::NonNull<Header> = cell.complete(future);
+        // SAFETY: allocated for this cell, which lives until its death removes it from the table.
+        unsafe { inner.table.insert(local, header) };
+        if let Some(parent) = parent.filter(|_| linked) {
+            // Both ends are linked before the child runs: one that dies at once is heard of.
+            // SAFETY: the parent is the process that runs here.
+            unsafe { link(parent, Pid::new(inner.id, local)) };
+        }
+        handle
+    }
+}
+
+/// An index that goes back when the spawn fails.
+struct Allocation<'a> {
+    node: &'a Node,
+    worker: Option<&'a Worker>,
+    local: LocalPid,
+}
+
+fn cached<R>(worker: Option<&Worker>, f: impl FnOnce(Option<&mut IndexCache>) -> R) -> R {
+    match worker {
+        Some(worker) => f(Some(&mut worker.indices.borrow_mut())),
+        None => f(None),
+    }
+}
+
+impl<'a> Allocation<'a> {
+    fn new(node: &'a Node, worker: Option<&'a Worker>) -> Self {
+        let local = cached(worker, |cache| node.inner().table.allocate(cache))
+            .expect("fewer than 2^31 processes live at once");
+        Self { node, worker, local }
+    }
+
+    fn keep(self) -> LocalPid {
+        let local = self.local;
+        std::mem::forget(self);
+        local
+    }
+}
+
+impl Drop for Allocation<'_> {
+    fn drop(&mut self) {
+        cached(self.worker, |cache| self.node.inner().table.cancel(self.local, cache));
+    }
+}

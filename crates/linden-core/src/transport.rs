@@ -1,0 +1,486 @@
+//! The door to other nodes: packets of plain data, and what a node does with those that arrive.
+//!
+//! This crate knows no wire format and no socket. A [`Transport`] takes packets to other nodes, in order; what arrives is
+//! passed to [`Node::deliver`], and a lost connection to [`Node::node_down`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::{Address, RemoteProcess};
+use crate::cell::{CellRef, Letter, REMOTE};
+use crate::deadline::Deadline;
+use crate::id::{NodeId, Pid, Ref};
+use crate::message::{CodecError, Message, MethodInfo, Payload};
+use crate::node::{Node, NodeInner};
+use crate::reason::Reason;
+use crate::reply::{CallError, Delivered, ReplyPort, reply_pair};
+use crate::signal::{ExitVia, Signal, Watcher};
+
+/// Takes packets to other nodes.
+pub trait Transport: Send + Sync + 'static {
+    /// Passes on a packet for `to`. Packets from one thread to one node arrive in the order passed. Must not block.
+    ///
+    /// # Errors
+    /// There is no connection: the packet is back, and the node acts as OTP says for a node that is out of reach.
+    fn send(&self, to: NodeId, packet: Packet) -> Result<(), Packet>;
+}
+
+/// Something for a process of another node, or for that node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Packet {
+    /// For whom; `None` for the node itself.
+    pub to: Option<Destination>,
+    /// What.
+    pub body: Body,
+}
+
+/// A process as other nodes name it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Destination {
+    /// By its pid.
+    Pid(Pid),
+    /// By its registered name.
+    Name(String),
+}
+
+/// What a packet carries.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Body {
+    /// A message, with a reference for the answer if it is a call.
+    Message {
+        /// The method's name.
+        method: String,
+        /// The arguments.
+        payload: Payload,
+        /// Where the answer goes: a reference of the node that calls.
+        reply: Option<Ref>,
+    },
+    /// The answer of a call.
+    Answer {
+        /// The call.
+        reference: Ref,
+        /// The answer, or why there is none.
+        answer: Result<Payload, AnswerError>,
+    },
+    /// An exit signal.
+    Exit {
+        /// The sender.
+        from: Pid,
+        /// Why.
+        reason: Reason,
+        /// How it came about.
+        via: ExitVia,
+    },
+    /// Sets up a link.
+    Link {
+        /// The other end.
+        from: Pid,
+    },
+    /// Takes down a link.
+    Unlink {
+        /// The other end.
+        from: Pid,
+        /// Comes back in the acknowledgement.
+        id: u64,
+    },
+    /// Acknowledges an unlink.
+    UnlinkAck {
+        /// The other end.
+        from: Pid,
+        /// Of the unlink.
+        id: u64,
+    },
+    /// Sets up a monitor.
+    Monitor {
+        /// Names the monitor.
+        reference: Ref,
+        /// Who is to be told.
+        watcher: Pid,
+    },
+    /// Takes down a monitor.
+    Demonitor {
+        /// Of the monitor.
+        reference: Ref,
+    },
+    /// A monitored process ended.
+    Down {
+        /// Of the monitor.
+        reference: Ref,
+        /// The process.
+        pid: Pid,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// Why a call from another node has no answer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// No such process.
+    NoProc,
+    /// The server ended, or dropped the reply.
+    Exited(Reason),
+    /// The request was refused; the text says why.
+    Refused(String),
+}
+
+impl From<CallError> for AnswerError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::NoProc => Self::NoProc,
+            CallError::Exited(reason) => Self::Exited(reason),
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+impl From<AnswerError> for CallError {
+    fn from(error: AnswerError) -> Self {
+        match error {
+            AnswerError::NoProc => Self::NoProc,
+            AnswerError::Exited(reason) => Self::Exited(reason),
+            AnswerError::Refused(detail) => Self::Codec(CodecError::Arguments(detail)),
+        }
+    }
+}
+
+impl RemoteProcess {
+    /// Encodes a message and passes it on. A call's place for the answer waits in the node's table, under a reference.
+    pub(crate) fn send(&self, letter: Letter) {
+        let node = self.node.inner();
+        let encoded = match letter.encode() {
+            Ok(encoded) => encoded,
+            // A call's reply went with the message: its caller hears `Exited`.
+            Err(_) => {
+                node.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+        };
+        let reply = encoded.reply.map(|port| {
+            let reference = node.new_ref();
+            node.pending.lock().insert(reference, (self.at, port));
+            reference
+        });
+        let packet = Packet {
+            to: Some(self.to.clone()),
+            body: Body::Message {
+                method: encoded.method.to_owned(),
+                payload: encoded.payload,
+                reply,
+            },
+        };
+        node.pass_on(self.at, packet);
+    }
+}
+
+impl Node {
+    /// Connects the node to others through `transport`, in place of an earlier one.
+    pub fn set_transport(&self, transport: Arc<dyn Transport>) {
+        *self.inner().transport.write() = Some(transport);
+    }
+
+    /// The typed address of a process of another node, whose message type has a codec.
+    ///
+    /// # Errors
+    /// The message type has none.
+    pub fn remote_address<M: Message>(&self, pid: Pid) -> Result<Address<M>, CodecError> {
+        self.remote(pid.node(), Destination::Pid(pid))
+    }
+
+    /// The typed address of whatever process has a name on another node.
+    ///
+    /// # Errors
+    /// The message type has no codec.
+    pub fn remote_name<M: Message>(&self, at: NodeId, name: &str) -> Result<Address<M>, CodecError> {
+        self.remote(at, Destination::Name(name.to_owned()))
+    }
+
+    fn remote<M: Message>(&self, at: NodeId, to: Destination) -> Result<Address<M>, CodecError> {
+        M::codec().ok_or(CodecError::NoCodec(std::any::type_name::<M>()))?;
+        Ok(Address::of_remote(RemoteProcess {
+            node: self.clone(),
+            at,
+            to,
+        }))
+    }
+
+    /// Takes a packet from another node.
+    pub fn deliver(&self, packet: Packet) {
+        self.inner().deliver(self, packet);
+    }
+
+    /// Takes the news that the connection to a node is lost: calls to it end with [`Reason::NoConnection`], links and
+    /// monitors to its processes exit and are down for that reason.
+    pub fn node_down(&self, lost: NodeId) {
+        let inner = self.inner();
+        let calls: Vec<_> = inner.pending.lock().extract_if(|_, (at, _)| *at == lost).collect();
+        for (_, (_, port)) in calls {
+            port.send(Err(CallError::Exited(Reason::NoConnection)));
+        }
+        for cell in inner.table.iter() {
+            if cell.flag(REMOTE) {
+                let _ = cell.signal(Signal::NodeDown(lost));
+            }
+        }
+    }
+
+    /// What can be called on a process by name; empty when its message type has no codec.
+    #[must_use]
+    pub fn methods(&self, to: &Destination) -> &'static [MethodInfo] {
+        match self.inner().find(to) {
+            Some(cell) => (cell.vtable.ops.methods)(),
+            None => &[],
+        }
+    }
+
+    /// Calls `method` of a process of this node with encoded arguments, as the command line does.
+    ///
+    /// # Errors
+    /// As a typed call; [`CallError::Codec`] names an unknown method, arguments that do not fit, or a missing codec.
+    pub async fn call_encoded(
+        &self,
+        to: &Destination,
+        method: &str,
+        payload: &Payload,
+        timeout: Duration,
+    ) -> Result<Payload, CallError> {
+        let cell = self.inner().find(to).ok_or(CallError::NoProc)?;
+        let (reply, mut receiver) = reply_pair::<Payload>();
+        let port = reply.into_port(|payload| Ok(payload.clone()));
+        let letter = (cell.vtable.ops.decode)(method, payload, Some(port)).map_err(CallError::Codec)?;
+        cell.post(letter).map_err(|_| CallError::NoProc)?;
+        let mut deadline = Deadline::after(self.inner(), timeout);
+        std::future::poll_fn(|cx| match receiver.poll(cx) {
+            std::task::Poll::Ready(Ok(payload)) => std::task::Poll::Ready(Ok(payload)),
+            std::task::Poll::Ready(Err(reason)) => std::task::Poll::Ready(Err(CallError::Exited(reason))),
+            std::task::Poll::Pending => deadline.poll(self, cx).map(|()| Err(CallError::Timeout)),
+        })
+        .await
+    }
+
+    /// Casts `method` to a process of this node with encoded arguments.
+    ///
+    /// # Errors
+    /// No such process, or [`CallError::Codec`].
+    pub fn cast_encoded(&self, to: &Destination, method: &str, payload: &Payload) -> Result<(), CallError> {
+        let cell = self.inner().find(to).ok_or(CallError::NoProc)?;
+        let letter = (cell.vtable.ops.decode)(method, payload, None).map_err(CallError::Codec)?;
+        cell.post(letter).map_err(|_| CallError::NoProc)
+    }
+}
+
+impl NodeInner {
+    fn find(&self, to: &Destination) -> Option<CellRef> {
+        match to {
+            Destination::Pid(pid) => self.local(*pid),
+            Destination::Name(name) => self.names.whereis(name),
+        }
+    }
+
+    /// Passes a packet to the transport. Without a connection it comes back as what OTP says.
+    fn pass_on(&self, to: NodeId, packet: Packet) {
+        let transport = self.transport.read().clone();
+        let refused = match transport {
+            Some(transport) => transport.send(to, packet).err(),
+            None => Some(packet),
+        };
+        if let Some(packet) = refused {
+            self.undeliverable(packet);
+        }
+    }
+
+    fn undeliverable(&self, packet: Packet) {
+        let pid = match packet.to {
+            Some(Destination::Pid(pid)) => pid,
+            _ => Pid::outside(self.id),
+        };
+        match packet.body {
+            Body::Message {
+                reply: Some(reference),
+                ..
+            } => {
+                let call = self.pending.lock().remove(&reference);
+                if let Some((_, port)) = call {
+                    port.send(Err(CallError::Exited(Reason::NoConnection)));
+                }
+            }
+            Body::Message { reply: None, .. } => {
+                self.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
+            }
+            Body::Link { from } => self.signal(
+                from,
+                Signal::Exit {
+                    from: pid,
+                    reason: Reason::NoConnection,
+                    via: ExitVia::Link,
+                },
+            ),
+            Body::Monitor { reference, watcher } => self.signal(
+                watcher,
+                Signal::Down {
+                    reference,
+                    pid,
+                    reason: Reason::NoConnection,
+                },
+            ),
+            Body::Unlink { from, id } => self.signal(from, Signal::UnlinkAck { from: pid, id }),
+            Body::Answer { .. }
+            | Body::Exit { .. }
+            | Body::UnlinkAck { .. }
+            | Body::Demonitor { .. }
+            | Body::Down { .. } => {}
+        }
+    }
+
+    /// Sends a signal to a process of another node.
+    pub(crate) fn signal_remote(&self, to: Pid, signal: Signal) {
+        let body = match signal {
+            Signal::Exit { from, reason, via } => Body::Exit { from, reason, via },
+            Signal::Link { from } => Body::Link { from },
+            Signal::Unlink { from, id } => Body::Unlink { from, id },
+            Signal::UnlinkAck { from, id } => Body::UnlinkAck { from, id },
+            Signal::Monitor {
+                reference,
+                watcher: Watcher::Process(watcher),
+            } => Body::Monitor { reference, watcher },
+            Signal::Monitor {
+                watcher: Watcher::Slot(reply),
+                ..
+            } => {
+                // Code outside of processes has no pid that another node could answer.
+                reply.send(Reason::NoConnection);
+                return;
+            }
+            Signal::Demonitor { reference } => Body::Demonitor { reference },
+            Signal::Down {
+                reference,
+                pid,
+                reason,
+            } => Body::Down {
+                reference,
+                pid,
+                reason,
+            },
+            Signal::NodeDown(_) | Signal::Inspect(_) | Signal::Info(_) => return,
+        };
+        let packet = Packet {
+            to: Some(Destination::Pid(to)),
+            body,
+        };
+        self.pass_on(to.node(), packet);
+    }
+
+    pub(crate) fn send_answer(
+        &self,
+        to: NodeId,
+        reference: Ref,
+        answer: Result<Payload, CallError>,
+    ) -> Delivered {
+        let packet = Packet {
+            to: None,
+            body: Body::Answer {
+                reference,
+                answer: answer.map_err(AnswerError::from),
+            },
+        };
+        self.pass_on(to, packet);
+        Delivered::Yes
+    }
+
+    fn deliver(&self, node: &Node, packet: Packet) {
+        let to = match (packet.to, packet.body) {
+            (_, Body::Answer { reference, answer }) => {
+                let call = self.pending.lock().remove(&reference);
+                match call {
+                    Some((_, port)) => {
+                        port.send(answer.map_err(CallError::from));
+                    }
+                    None => {
+                        self.dead_letters.late_replies.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                return;
+            }
+            (
+                Some(to),
+                Body::Message {
+                    method,
+                    payload,
+                    reply,
+                },
+            ) => {
+                let port = reply.map(|reference| ReplyPort::remote(node.clone(), reference.node(), reference));
+                self.deliver_message(&to, &method, &payload, port);
+                return;
+            }
+            (Some(Destination::Pid(to)), body) => (to, body),
+            // A name takes messages only, and the node answers only.
+            (Some(Destination::Name(_)) | None, _) => return,
+        };
+        let (pid, body) = to;
+        let signal = match body {
+            Body::Exit { from, reason, via } => Signal::Exit { from, reason, via },
+            Body::Link { from } => Signal::Link { from },
+            Body::Unlink { from, id } => Signal::Unlink { from, id },
+            Body::UnlinkAck { from, id } => Signal::UnlinkAck { from, id },
+            Body::Monitor { reference, watcher } => Signal::Monitor {
+                reference,
+                watcher: Watcher::Process(watcher),
+            },
+            Body::Demonitor { reference } => Signal::Demonitor { reference },
+            Body::Down {
+                reference,
+                pid,
+                reason,
+            } => Signal::Down {
+                reference,
+                pid,
+                reason,
+            },
+            Body::Message { .. } | Body::Answer { .. } => return,
+        };
+        // A pid of another node or incarnation is as dead as any.
+        if pid.node() == self.id {
+            self.signal(pid, signal);
+        } else {
+            self.bounce(pid, signal);
+        }
+    }
+
+    fn deliver_message(&self, to: &Destination, method: &str, payload: &Payload, port: Option<ReplyPort>) {
+        let Some(cell) = self.find(to) else {
+            self.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
+            if let Some(port) = port {
+                port.send(Err(CallError::NoProc));
+            }
+            return;
+        };
+        // A codec that refuses drops the port, unless it is told here: so the port is passed only once it decodes. Codecs take
+        // the port by value; a refused call hears `Exited` with the port's drop.
+        match (cell.vtable.ops.decode)(method, payload, port) {
+            Ok(letter) => {
+                if cell.post(letter).is_err() {
+                    self.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Err(_) => {
+                self.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pid(pid) => fmt::Display::fmt(pid, f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}

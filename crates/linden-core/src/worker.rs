@@ -1,0 +1,627 @@
+//! A worker: the thread (or the simulator's loop) that runs processes, and what a thread knows of the worker it is.
+//!
+//! Order of work: the LIFO slot (at most [`LIFO_STREAK_MAX`] times in a row), the own queue, the injector, other workers'
+//! queues. Everything in `Worker` is touched by its own thread only; what others may touch is in [`Remote`].
+
+use std::cell::{Cell, RefCell};
+use std::ptr::{self, NonNull};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_deque::{Steal, Stealer};
+use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
+
+use crate::cell::{self, Header, WAKER_TABLE, open_signal};
+use crate::idle::Search;
+use crate::inbox::Inbox;
+use crate::introspect::CrashDetail;
+use crate::lifo::LifoSlot;
+use crate::mailbox::{Link, reverse};
+use crate::node::{Node, NodeInner};
+use crate::options::PanicOutput;
+use crate::park::{Bed, ParkWord};
+use crate::queue::Task;
+use crate::reactor::Reactor;
+use crate::reason::Reason;
+use crate::reply::{self, Orphan};
+use crate::sim::ReadySet;
+use crate::table::IndexCache;
+use crate::timer::TimerEntry;
+
+/// How often in a row the LIFO slot goes before the queue.
+pub(crate) const LIFO_STREAK_MAX: u32 = 16;
+/// Messages that a process reads in one activation before it goes to the back of the queue.
+pub(crate) const MESSAGES_MAX: u32 = 256;
+/// Reductions of one activation.
+pub(crate) const REDUCTIONS_MAX: u32 = 4000;
+/// Activations between two looks at the clock.
+const CLOCK_EVERY: u32 = 16;
+/// Activations between two looks at the injector while there is other work.
+const INJECTOR_EVERY: u32 = 61;
+/// A busy worker polls the reactor when nobody did for so long.
+const POLL_AFTER: Duration = Duration::from_micros(100);
+/// The longest and shortest spin of a searcher before it sleeps.
+const SPIN_MAX: Duration = Duration::from_micros(20);
+const SPIN_MIN: Duration = Duration::from_micros(1);
+
+thread_local! {
+    /// The worker that this thread is, while it is one.
+    static HERE: Cell<*const Worker> = const { Cell::new(ptr::null()) };
+    /// The node whose `block_on` or `enter` this thread is inside.
+    static ENTERED: RefCell<Option<Node>> = const { RefCell::new(None) };
+}
+
+/// The part of a worker that others may touch.
+pub(crate) struct Remote {
+    pub(crate) lifo: LifoSlot<Header>,
+    /// `None` in a simulated node, which has no second worker.
+    pub(crate) stealer: Option<Stealer<Task>>,
+    park: ParkWord,
+    thread: OnceLock<Thread>,
+    /// The waker of the runtime's root, while the worker sleeps in the reactor.
+    reactor_waker: Mutex<Option<Waker>>,
+    /// Counts activations. One relaxed store each; read by the watch.
+    epoch: CachePadded<AtomicU64>,
+    /// Processes spawned and ended by this worker.
+    pub(crate) spawned: CachePadded<AtomicU64>,
+    pub(crate) ended: CachePadded<AtomicU64>,
+}
+
+impl Remote {
+    pub(crate) fn new(stealer: Option<Stealer<Task>>) -> Self {
+        Self {
+            lifo: LifoSlot::new(),
+            stealer,
+            park: ParkWord::new(),
+            thread: OnceLock::new(),
+            reactor_waker: Mutex::new(None),
+            epoch: CachePadded::default(),
+            spawned: CachePadded::default(),
+            ended: CachePadded::default(),
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_work(&self) -> bool {
+        !self.lifo.is_empty() || self.stealer.as_ref().is_some_and(|queue| !queue.is_empty())
+    }
+
+    /// Wakes the worker, or lets its next sleep return at once.
+    pub(crate) fn unpark(&self) {
+        match self.park.notify() {
+            Some(Bed::Thread) => {
+                if let Some(thread) = self.thread.get() {
+                    thread.unpark();
+                }
+            }
+            Some(Bed::Reactor) => {
+                if let Some(waker) = &*self.reactor_waker.lock() {
+                    waker.wake_by_ref();
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+/// Where a worker keeps what is due.
+pub(crate) enum Queue {
+    Threaded(crossbeam_deque::Worker<Task>),
+    Simulated(ReadySet),
+}
+
+/// See the head of this file.
+pub(crate) struct Worker {
+    pub(crate) handle: Node,
+    index: usize,
+    pub(crate) queue: Queue,
+    reactor: Reactor,
+    /// The process that is being run.
+    current: Cell<*const Header>,
+    pub(crate) messages_left: Cell<u32>,
+    pub(crate) reductions_left: Cell<u32>,
+    /// The process that runs has used up its budget and goes to the back.
+    pub(crate) yielding: Cell<bool>,
+    /// The process that runs must end for this reason.
+    pub(crate) doom: RefCell<Option<Reason>>,
+    /// The reason for which the process that runs is ending, for the replies that it drops.
+    pub(crate) exit_reason: RefCell<Option<Reason>>,
+    orphans: RefCell<Vec<Orphan>>,
+    pub(crate) crash_detail: RefCell<Option<Box<CrashDetail>>>,
+    pub(crate) indices: RefCell<IndexCache>,
+    refs_left: Cell<(u64, u64)>,
+    in_reactor: Cell<bool>,
+    /// The core is at the process's owner part: code that it calls (a waker, a drop) may not use the `Cx`.
+    pub(crate) in_core: Cell<bool>,
+    lifo_streak: Cell<u32>,
+    tick: Cell<u32>,
+    last_poll: Cell<Instant>,
+    spin: Cell<Duration>,
+    due: RefCell<Vec<(u64, TimerEntry)>>,
+}
+
+/// Runs `f` with the worker that this thread is.
+pub(crate) fn with_here<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
+    let here = HERE.get();
+    // SAFETY: set by `Worker::enter` for as long as the worker stands on this thread's stack.
+    f(unsafe { here.as_ref() })
+}
+
+/// Puts a process that just became `RUNNING` in a run queue.
+pub(crate) fn schedule(cell: NonNull<Header>) {
+    // SAFETY: the caller has the duty to schedule a live process.
+    let node = unsafe { cell.as_ref() }.node();
+    with_here(|worker| match worker {
+        Some(worker) if ptr::eq(worker.node(), node) => worker.push_woken(cell),
+        _ => {
+            // The handle keeps the node's memory: once injected, the process may end and the node with it.
+            // SAFETY: as above.
+            let keep = unsafe { cell.as_ref() }.node_handle().clone();
+            keep.inner().inject(cell);
+        }
+    });
+}
+
+/// The process that is polled here and now, if `waker` is its own: not the waker of some combinator inside of it.
+pub(crate) fn own_process(waker: &Waker) -> Option<NonNull<Header>> {
+    let current = with_here(|worker| worker.map(|worker| worker.current.get()))?;
+    let own = ptr::eq(waker.data(), current.cast()) && ptr::eq(waker.vtable(), &raw const WAKER_TABLE);
+    if own { NonNull::new(current.cast_mut()) } else { None }
+}
+
+/// The process that runs on this thread.
+pub(crate) fn current_process() -> Option<NonNull<Header>> {
+    with_here(|worker| NonNull::new(worker?.current.get().cast_mut()))
+}
+
+/// The node of this thread: the running process's, or the one that the thread has entered.
+pub(crate) fn current_node() -> Option<Node> {
+    with_here(|worker| worker.map(|worker| worker.handle.clone()))
+        .or_else(|| ENTERED.try_with(|node| node.borrow().clone()).ok().flatten())
+}
+
+/// Marks this thread as inside `node` until the guard goes.
+pub(crate) fn enter_node(node: Node) -> EnteredNode {
+    EnteredNode {
+        previous: ENTERED.replace(Some(node)),
+    }
+}
+
+/// Leaves the node that the thread has entered.
+pub(crate) struct EnteredNode {
+    previous: Option<Node>,
+}
+
+impl Drop for EnteredNode {
+    fn drop(&mut self) {
+        ENTERED.set(self.previous.take());
+    }
+}
+
+/// What a panic on this thread prints; `None` outside of processes.
+pub(crate) fn panic_output_here() -> Option<PanicOutput> {
+    with_here(|worker| {
+        let worker = worker?;
+        (!worker.current.get().is_null()).then_some(worker.node().options.panic_output)
+    })
+}
+
+/// The reason for which the process that runs here is ending.
+pub(crate) fn exit_reason_here() -> Option<Reason> {
+    with_here(|worker| worker?.exit_reason.borrow().clone())
+}
+
+/// A reply was dropped unanswered: answers it with the reason that is known, or keeps it until the reason is known.
+pub(crate) fn orphan_reply(orphan: Orphan) {
+    with_here(|worker| {
+        let running = worker.filter(|worker| !worker.current.get().is_null());
+        let Some(worker) = running else {
+            return orphan.fail(reply::dropped());
+        };
+        let known = worker.exit_reason.borrow().clone();
+        match known {
+            Some(reason) => orphan.fail(reason),
+            None if std::thread::panicking() => worker.orphans.borrow_mut().push(orphan),
+            None => orphan.fail(reply::dropped()),
+        }
+    });
+}
+
+/// Counts an answer whose caller had left.
+pub(crate) fn count_late_reply() {
+    with_here(|worker| {
+        if let Some(worker) = worker {
+            worker.node().dead_letters.late_replies.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+}
+
+/// Charges the process that runs here, if one does.
+pub(crate) fn charge(reductions: u32) {
+    with_here(|worker| {
+        if let Some(worker) = worker {
+            worker
+                .reductions_left
+                .set(worker.reductions_left.get().saturating_sub(reductions));
+        }
+    });
+}
+
+/// Drops a list of mail as taken from a mailbox.
+///
+/// # Safety
+/// The caller owns the list, which is mail of the process `header`, which lives in memory.
+pub(crate) unsafe fn drop_list(header: NonNull<Header>, newest: *mut Link) {
+    // SAFETY: the caller's promise.
+    let ops = unsafe { header.as_ref() }.vtable.ops;
+    // SAFETY: the caller's promise.
+    let mut next = unsafe { reverse(newest) };
+    while let Some(link) = NonNull::new(next) {
+        // SAFETY: a link of the caller's list.
+        next = unsafe { link.as_ref() }.next();
+        // SAFETY: as above, and not used again.
+        unsafe { cell::drop_mail(link, ops) };
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(handle: Node, index: usize, queue: Queue, reactor: Reactor) -> Self {
+        Self {
+            handle,
+            index,
+            queue,
+            reactor,
+            current: Cell::new(ptr::null()),
+            messages_left: Cell::new(0),
+            reductions_left: Cell::new(0),
+            yielding: Cell::new(false),
+            doom: RefCell::new(None),
+            exit_reason: RefCell::new(None),
+            orphans: RefCell::new(Vec::new()),
+            crash_detail: RefCell::new(None),
+            indices: RefCell::new(IndexCache::default()),
+            refs_left: Cell::new((0, 0)),
+            in_reactor: Cell::new(false),
+            in_core: Cell::new(false),
+            lifo_streak: Cell::new(0),
+            tick: Cell::new(0),
+            last_poll: Cell::new(Instant::now()),
+            spin: Cell::new(SPIN_MIN),
+            due: RefCell::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn node(&self) -> &NodeInner {
+        self.handle.inner()
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(crate) fn remote(&self) -> &Remote {
+        &self.node().remotes[self.index]
+    }
+
+    /// Makes this thread the worker while `f` runs.
+    pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Leave(*const Worker);
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                HERE.set(self.0);
+            }
+        }
+        let _leave = Leave(HERE.replace(ptr::from_ref(self)));
+        f()
+    }
+
+    /// The process that runs, for the length of an activation.
+    pub(crate) fn set_current(&self, cell: Option<NonNull<Header>>) {
+        self.current.set(cell.map_or(ptr::null(), |cell| cell.as_ptr().cast_const()));
+    }
+
+    pub(crate) fn is_current(&self, cell: NonNull<Header>) -> bool {
+        ptr::eq(self.current.get(), cell.as_ptr())
+    }
+
+    /// A number for a reference, unique on the node.
+    pub(crate) fn next_ref(&self) -> u64 {
+        let (next, end) = self.refs_left.get();
+        let (next, end) = if next == end { self.node().ref_range() } else { (next, end) };
+        self.refs_left.set((next + 1, end));
+        next
+    }
+
+    /// Answers the replies that the process dropped while it unwound.
+    pub(crate) fn settle_orphans(&self, reason: impl FnOnce() -> Reason) {
+        if self.orphans.borrow().is_empty() {
+            return;
+        }
+        let reason = reason();
+        for orphan in self.orphans.take() {
+            orphan.fail(reason.clone());
+        }
+    }
+
+    /// A new activation begins: the watch sees that this worker is not stuck.
+    pub(crate) fn count_activation(&self) {
+        let epoch = &self.remote().epoch;
+        epoch.store(epoch.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Makes a process runnable that this thread just woke: it runs next.
+    pub(crate) fn push_woken(&self, cell: NonNull<Header>) {
+        match &self.queue {
+            Queue::Threaded(queue) => {
+                if let Some(displaced) = self.remote().lifo.put(cell) {
+                    queue.push(Task(displaced));
+                    self.node().wake_sleeper_soon();
+                }
+            }
+            Queue::Simulated(ready) => ready.push(Task(cell)),
+        }
+        if self.in_reactor.get() {
+            self.remote().unpark();
+        }
+    }
+
+    /// Makes a process runnable again that used up its budget: it goes to the back.
+    pub(crate) fn push_back(&self, cell: NonNull<Header>) {
+        match &self.queue {
+            Queue::Threaded(queue) => {
+                queue.push(Task(cell));
+                self.node().wake_sleeper_soon();
+            }
+            Queue::Simulated(ready) => ready.push(Task(cell)),
+        }
+    }
+
+    /// Runs processes until the node has quit. The thread's whole life.
+    pub(crate) fn run_to_the_end(&self) {
+        let _ = self.remote().thread.set(std::thread::current());
+        while !self.node().has_quit() {
+            match self.next_task() {
+                Some(task) => self.activate(task),
+                None => self.idle(),
+            }
+        }
+    }
+
+    fn next_task(&self) -> Option<NonNull<Header>> {
+        let tick = self.tick.get().wrapping_add(1);
+        self.tick.set(tick);
+        if tick.is_multiple_of(CLOCK_EVERY) {
+            self.maintain();
+        }
+        if tick.is_multiple_of(INJECTOR_EVERY)
+            && let Some(task) = self.node().injector.pop()
+        {
+            return Some(task);
+        }
+        self.own_task().or_else(|| self.injected_task())
+    }
+
+    fn own_task(&self) -> Option<NonNull<Header>> {
+        let Queue::Threaded(queue) = &self.queue else {
+            return None;
+        };
+        let streak = self.lifo_streak.get();
+        if streak < LIFO_STREAK_MAX
+            && let Some(task) = self.remote().lifo.take()
+        {
+            self.lifo_streak.set(streak + 1);
+            return Some(task);
+        }
+        self.lifo_streak.set(0);
+        match queue.pop() {
+            Some(task) => Some(task.0),
+            None => self.remote().lifo.take(),
+        }
+    }
+
+    /// Takes a fair share of the injector: one task to run, some more for the own queue.
+    fn injected_task(&self) -> Option<NonNull<Header>> {
+        let injector = &self.node().injector;
+        let Queue::Threaded(queue) = &self.queue else {
+            return injector.pop();
+        };
+        let first = injector.pop()?;
+        let share = (injector.len() / self.node().remotes.len()).min(64);
+        if share > 0 {
+            injector.pop_some(share, |task| queue.push(task));
+            self.node().wake_sleeper_soon();
+        }
+        Some(first)
+    }
+
+    /// Clock, timers, I/O: what a busy worker does now and then.
+    fn maintain(&self) {
+        let now = Instant::now();
+        self.node().update_clock();
+        self.fire_due_timers();
+        if now.duration_since(self.last_poll.get()) >= POLL_AFTER {
+            self.last_poll.set(now);
+            self.reactor.poll_now(self);
+        }
+    }
+
+    /// Fires what is due. Never runs user code but drops of messages to dead processes.
+    pub(crate) fn fire_due_timers(&self) {
+        let now = self.node().update_clock();
+        if now < self.node().timers.next() {
+            return;
+        }
+        // Firing can arm and so come here again: the buffer is taken, not borrowed.
+        let mut due = self.due.take();
+        self.node().timers.take_due(now, &mut due);
+        for (deadline, entry) in due.drain(..) {
+            self.node().fire(deadline, entry);
+        }
+        self.due.replace(due);
+    }
+
+    /// Out of work: searches, then sleeps.
+    fn idle(&self) {
+        let node = self.node();
+        let searching = node.idle.start_search() == Search::Granted;
+        if searching && let Some(task) = self.search() {
+            node.idle.end_search();
+            node.wake_sleeper();
+            self.activate(task);
+            return;
+        }
+        node.idle.announce_sleep(self.index, searching);
+        if node.has_visible_work() || node.has_quit() {
+            if !node.idle.cancel_sleep(self.index) {
+                self.search_as_woken();
+            }
+            return;
+        }
+        self.sleep();
+        node.watch.wake();
+        self.last_poll.set(Instant::now());
+        self.fire_due_timers();
+        if !node.idle.cancel_sleep(self.index) {
+            self.search_as_woken();
+        }
+    }
+
+    /// Somebody woke this worker and counts on it to search.
+    fn search_as_woken(&self) {
+        let found = self.own_task().or_else(|| self.injected_task()).or_else(|| self.steal());
+        self.node().idle.end_search();
+        if let Some(task) = found {
+            self.node().wake_sleeper();
+            self.activate(task);
+        }
+    }
+
+    /// Looks at every queue, spinning for a while: a call from another worker is answered 30 times sooner than after a
+    /// sleep. The while is halved each time that nothing comes, doubled when something does.
+    fn search(&self) -> Option<NonNull<Header>> {
+        let spin = self.spin.get();
+        let start = Instant::now();
+        let mut rounds = 0_u32;
+        loop {
+            let found = self.injected_task().or_else(|| self.steal());
+            if found.is_some() {
+                self.spin.set((spin * 2).min(SPIN_MAX));
+                return found;
+            }
+            for _ in 0..16 {
+                std::hint::spin_loop();
+            }
+            rounds += 1;
+            if rounds.is_multiple_of(4) && start.elapsed() >= spin {
+                self.spin.set((spin / 2).max(SPIN_MIN));
+                return None;
+            }
+        }
+    }
+
+    fn steal(&self) -> Option<NonNull<Header>> {
+        let Queue::Threaded(queue) = &self.queue else {
+            return None;
+        };
+        let remotes = &self.node().remotes;
+        for offset in 1..remotes.len() {
+            let victim = &remotes[(self.index + offset) % remotes.len()];
+            let Some(stealer) = &victim.stealer else {
+                continue;
+            };
+            loop {
+                match stealer.steal_batch_and_pop(queue) {
+                    Steal::Success(task) => return Some(task.0),
+                    Steal::Empty => break,
+                    Steal::Retry => std::hint::spin_loop(),
+                }
+            }
+        }
+        None
+    }
+
+    pub(crate) fn sleep(&self) {
+        if self.reactor.sleep(self) {
+            self.in_reactor.set(false);
+            *self.remote().reactor_waker.lock() = None;
+            self.remote().park.get_up();
+            return;
+        }
+        let word = &self.remote().park;
+        if !word.lie_down(Bed::Thread) {
+            return;
+        }
+        while !word.is_notified() {
+            std::thread::park();
+        }
+        word.get_up();
+    }
+
+    /// Inside the reactor: whether there is something to do here. Leaves the waker for those who will say so.
+    pub(crate) fn is_called(&self, waker: &Waker) -> bool {
+        let remote = self.remote();
+        if !self.in_reactor.get() {
+            *remote.reactor_waker.lock() = Some(waker.clone());
+            if !remote.park.lie_down(Bed::Reactor) {
+                return true;
+            }
+            self.in_reactor.set(true);
+        } else {
+            let mut left = remote.reactor_waker.lock();
+            if !left.as_ref().is_some_and(|left| left.will_wake(waker)) {
+                *left = Some(waker.clone());
+            }
+        }
+        remote.park.is_notified()
+    }
+
+    /// Serves I/O that is ready. For the simulator, which sleeps otherwise.
+    pub(crate) fn reactor(&self) -> &Reactor {
+        &self.reactor
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        debug_assert!(self.orphans.borrow().is_empty());
+    }
+}
+
+/// Drops what is left in an inbox.
+///
+/// # Safety
+/// The caller owns the process `header` and its inbox.
+pub(crate) unsafe fn drain_inbox(
+    header: NonNull<Header>,
+    inbox: &mut Inbox,
+    mut on_signal: impl FnMut(crate::signal::Signal),
+) -> u64 {
+    // SAFETY: the process lives.
+    let ops = unsafe { header.as_ref() }.vtable.ops;
+    let mut messages = 0;
+    while let Some(link) = inbox.pop_front() {
+        // SAFETY: taken from the inbox, so it is owned here.
+        match unsafe { link.as_ref() }.kind() {
+            crate::mailbox::LinkKind::Message => {
+                messages += 1;
+                // SAFETY: as above; messages of this process are of its type.
+                let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| unsafe {
+                    cell::drop_mail(link, ops);
+                }));
+                if let Err(payload) = dropped {
+                    let _ = crate::hook::panic_reason(payload);
+                }
+            }
+            // SAFETY: as above.
+            crate::mailbox::LinkKind::Signal => on_signal(unsafe { open_signal(link) }.signal),
+        }
+    }
+    messages
+}
