@@ -221,8 +221,12 @@ impl Worker {
                 self.take_exit(header, from, reason, via)
             }
             Signal::Link { from } => {
+                // LINK-05: a link that crosses this process's unlink goes with it, as it does at the other end.
                 // SAFETY: owned.
-                unsafe { link(header, from) };
+                if !unsafe { is_unlinking(header, from) } {
+                    // SAFETY: owned.
+                    unsafe { link(header, from) };
+                }
                 None
             }
             Signal::Unlink { from, id } => {
@@ -398,11 +402,14 @@ impl Worker {
         let name = (flags & NAMED != 0).then(|| node.names.name_of(header.local)).flatten();
         let label = header.rare().and_then(|rare| rare.label.lock().clone());
         let detail = self.crash_detail.take();
+        let group = node.group_name(header);
         let event = ExitEvent {
             pid: header.pid(),
             name: name.as_ref().map(|slot| &*slot.name),
             label: label.as_deref(),
+            group: group.as_deref(),
             parent: node.parent_of(header),
+            unread: header.unread.load(Ordering::Relaxed),
             reason,
             detail: detail.as_deref(),
         };
@@ -511,6 +518,15 @@ pub(crate) unsafe fn unlink(header: &Header, pid: Pid) -> bool {
         links.forget_unlink(pid);
     }
     was
+}
+
+/// Whether an unlink is under way that the other end has not acknowledged yet.
+///
+/// # Safety
+/// As for [`bonds`].
+unsafe fn is_unlinking(header: &Header, pid: Pid) -> bool {
+    // SAFETY: the caller's promise.
+    header.rare().is_some_and(|rare| unsafe { rare.bonds() }.links.is_unlinking(pid))
 }
 
 /// What the process knows of itself.

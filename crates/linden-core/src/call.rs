@@ -47,6 +47,8 @@ pub(crate) enum Target<'a> {
     Cell(&'a CellRef),
     Name(&'a NameSlot),
     Remote(&'a RemoteProcess),
+    /// The reply was passed on by hand.
+    Elsewhere,
 }
 
 impl<'a> From<&'a Place> for Target<'a> {
@@ -96,6 +98,7 @@ impl<'a, R> Call<'a, R> {
                 self.start_clock(&remote.node);
                 Ok(())
             }
+            Target::Elsewhere => Ok(()),
         }
     }
 
@@ -144,6 +147,21 @@ impl<'a, R> Call<'a, R> {
             None => Poll::Pending,
         })
     }
+}
+
+/// A place for one answer, and the wait for it, for requests that are no plain call: the reply travels in whatever message
+/// the program likes. Without a timeout; the wait ends when the reply is answered or dropped.
+pub fn reply_channel<R>() -> (Reply<R>, Call<'static, R>) {
+    let (reply, receiver) = reply_pair();
+    let call = Call {
+        target: Target::Elsewhere,
+        letter: None,
+        receiver,
+        timeout: None,
+        deadline: None,
+        near: None,
+    };
+    (reply, call)
 }
 
 impl<R> Unpin for Call<'_, R> {}

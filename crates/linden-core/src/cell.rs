@@ -41,6 +41,9 @@ pub(crate) const NAMED: u32 = 1 << 3;
 /// The process has links or monitors to other nodes. Written by the owner.
 pub(crate) const REMOTE: u32 = 1 << 4;
 
+/// The upper half of the flags: the number of the process's group. Written by the owner.
+pub(crate) const GROUP_SHIFT: u32 = 16;
+
 /// The part of a cell that does not depend on the process's types.
 #[repr(C)]
 pub(crate) struct Header {
@@ -236,7 +239,7 @@ impl<M: Message> OpsOf<M> {
             let codec = M::codec().ok_or(CodecError::NoCodec(std::any::type_name::<M>()))?;
             (codec.decode)(method, payload, reply).map(Letter::new)
         },
-        methods: || M::codec().map_or(&[], |codec| codec.methods),
+        methods: M::methods,
     };
 }
 
@@ -397,6 +400,17 @@ impl Header {
         self.flags.fetch_or(flag, Ordering::AcqRel)
     }
 
+    /// The number of the process's group; 0 for none.
+    pub(crate) fn group(&self) -> u16 {
+        (self.flags.load(Ordering::Relaxed) >> GROUP_SHIFT) as u16
+    }
+
+    /// Moves the process to another group. Owner only.
+    pub(crate) fn set_group(&self, group: u16) {
+        self.clear_flag(u32::from(u16::MAX) << GROUP_SHIFT);
+        self.set_flag(u32::from(group) << GROUP_SHIFT);
+    }
+
     pub(crate) fn clear_flag(&self, flag: u32) {
         self.flags.fetch_and(!flag, Ordering::AcqRel);
     }
@@ -505,11 +519,6 @@ impl CellRef {
 
     pub(crate) fn as_ptr(&self) -> NonNull<Header> {
         self.header
-    }
-
-    /// Passes on the count.
-    pub(crate) fn into_counted(self) -> NonNull<Header> {
-        ManuallyDrop::new(self).header
     }
 
     /// Puts a message in the mailbox. Back with it when the process is dead, or its message type is another one.

@@ -26,8 +26,9 @@ use crate::introspect::{CrashDetail, ProcessInfo};
 use crate::mailbox::{Link, LinkKind};
 use crate::message::Message;
 use crate::names::RegisterError;
-use crate::node::Node;
+use crate::node::{Group, Node};
 use crate::reason::{IntoReason, Reason};
+use crate::reply::Reply;
 use crate::signal::{ExitVia, Info, Mail, Signal, Watcher};
 use crate::spawn::ParentLink;
 use crate::timer::{RepeatedLetter, TimerEntry, TimerRef, TimerSlot, ticks};
@@ -110,9 +111,34 @@ impl<M: Message> Cx<M> {
         self.cell.node().parent_of(&self.cell)
     }
 
+    /// Takes the process out of its group.
+    ///
+    /// # Panics
+    /// Outside of the process.
+    pub fn clear_group(&self) {
+        self.check_here();
+        self.cell.set_group(0);
+    }
+
+    /// Whether an exit signal of `from` tells the process to end as its parent would: it is from the parent, or from the
+    /// node itself, which stops. For behaviours that trap exits.
+    #[must_use]
+    pub fn is_told_by(&self, from: Pid) -> bool {
+        self.parent() == Some(from) || from == Pid::outside(self.pid().node())
+    }
+
     /// Names the process for people: observers and crash reports show it.
     pub fn set_label(&self, label: impl Into<Arc<str>>) {
         *self.cell.rare_or_new().label.lock() = Some(label.into());
+    }
+
+    /// Moves the process to another group; children spawned from now on are born into it.
+    ///
+    /// # Panics
+    /// Outside of the process.
+    pub fn set_group(&self, group: Group) {
+        self.check_here();
+        self.cell.set_group(group.0);
     }
 
     /// Registers the process under a name.
@@ -298,6 +324,17 @@ impl<M: Message> Cx<M> {
     /// Outside of the process.
     pub fn set_exit_reason(&self, reason: &Reason) {
         self.here(|worker| worker.settle_orphans(|| reason.clone()));
+    }
+
+    /// Answers `reply` with the process's exit reason when it has ended, as a monitor would.
+    ///
+    /// # Panics
+    /// Outside of the process.
+    pub fn answer_at_exit(&self, reply: Reply<Reason>) {
+        self.check_here();
+        let reference = self.cell.node().new_ref();
+        // SAFETY: as in `link`.
+        unsafe { bonds(&self.cell) }.watchers.push((reference, Watcher::Slot(reply)));
     }
 
     /// Sends `message` to `to` after `delay`, unless it is cancelled; a dead receiver is no error. Never early.

@@ -112,6 +112,12 @@ pub struct LocalPid {
 }
 
 impl LocalPid {
+    /// The pid of this process, of the node `node`.
+    #[must_use]
+    pub fn on(self, node: NodeId) -> Pid {
+        Pid::new(node, self)
+    }
+
     /// Index 0 is never given to a process.
     pub(crate) const OUTSIDE: Self = Self {
         index: 0,
@@ -135,6 +141,12 @@ impl Ref {
     #[must_use]
     pub fn node(self) -> NodeId {
         self.node
+    }
+}
+
+impl fmt::Display for LocalPid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{}.{}>", self.index, self.generation)
     }
 }
 

@@ -28,10 +28,6 @@ impl Inbox {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.newest.is_null()
-    }
-
     /// Appends a link.
     ///
     /// # Safety

@@ -27,6 +27,8 @@ pub struct ProcessRow {
     pub name: Option<String>,
     /// What it calls itself, for people.
     pub label: Option<Arc<str>>,
+    /// The group that it belongs to: its application.
+    pub group: Option<Arc<str>>,
     /// Who spawned it; `None` when that was code outside of processes.
     pub parent: Option<Pid>,
     /// What it is doing.
@@ -59,6 +61,35 @@ pub struct ProcessInfo {
     pub trap_exit: bool,
 }
 
+/// Who runs on this thread: for logs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct CurrentProcess {
+    /// The process.
+    pub pid: Pid,
+    /// Its registered name.
+    pub name: Option<String>,
+    /// What it calls itself.
+    pub label: Option<Arc<str>>,
+    /// The group that it belongs to.
+    pub group: Option<Arc<str>>,
+}
+
+/// The process that runs on this thread, if one does.
+#[must_use]
+pub fn current_process() -> Option<CurrentProcess> {
+    let own = crate::worker::current_process()?;
+    // SAFETY: the process runs here.
+    let header = unsafe { own.as_ref() };
+    let row = header.node().row_of(header);
+    Some(CurrentProcess {
+        pid: row.pid,
+        name: row.name,
+        label: row.label,
+        group: row.group,
+    })
+}
+
 /// What is known of a process that ended for a reason that is not orderly.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -69,8 +100,12 @@ pub struct ExitEvent<'a> {
     pub name: Option<&'a str>,
     /// What it called itself.
     pub label: Option<&'a str>,
+    /// The group that it belonged to: its application.
+    pub group: Option<&'a str>,
     /// Who spawned it.
     pub parent: Option<Pid>,
+    /// Messages that it had not read.
+    pub unread: u32,
     /// Why it ended.
     pub reason: &'a Reason,
     /// What the process left for the report ([`crate::Cx::set_crash_detail`]).
@@ -84,6 +119,8 @@ pub struct CrashDetail {
     pub last_message: Option<&'static str>,
     /// Its state as text.
     pub state: Option<String>,
+    /// How often its supervisor had restarted it.
+    pub restarts: u32,
 }
 
 /// Told of each process that ends for a reason that is not orderly.

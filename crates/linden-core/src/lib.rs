@@ -89,22 +89,23 @@ not_under_loom! {
     mod worker;
 
     pub use address::{Address, Named, SendError};
-    pub use call::{CALL_TIMEOUT, Call};
+    pub use call::{CALL_TIMEOUT, Call, reply_channel};
     pub use cx::{Cx, Flush, MailRef, Recv, process_size, yield_now};
     pub use hook::panic_reason;
     pub use id::{LocalPid, NodeId, Pid, Ref};
-    pub use introspect::{CrashDetail, ExitEvent, ExitListener, ProcessInfo, ProcessRow, Status};
+    pub use introspect::{CrashDetail, CurrentProcess, ExitEvent, ExitListener, ProcessInfo, ProcessRow, Status, current_process};
     pub use message::{
         Codec, CodecError, EncodedMessage, Format, Message, MethodInfo, MethodKind, Payload,
     };
     pub use names::{NAME_LEN_MAX, RegisterError};
-    pub use node::{DeadLetterCounts, Node, NodeGuard, NodeStartError};
+    pub use node::{DeadLetterCounts, Group, Node, NodeGuard, NodeStartError, block_on};
     pub use options::{NodeOptions, PanicOutput};
     pub use reason::{ErrorInfo, IntoReason, PanicInfo, Reason};
     pub use reply::{CallError, Delivered, Reply, ReplyPort};
     pub use signal::{ExitVia, Info, Mail};
     #[cfg(feature = "sim")]
     pub use sim::Simulation;
+    pub use spawn::{spawn, spawn_link};
     pub use stop::StopReport;
     pub use timer::TimerRef;
     pub use transport::{AnswerError, Body, Destination, Packet, Transport};

@@ -1,7 +1,8 @@
 //! What most processes never have: links beyond the parent, monitors, watchers, a label. Kept in a box made at first need.
 //!
 //! Links follow OTP's protocol: both ends keep the link, set up and taken down by signals. An unlink is acknowledged, and
-//! until then an exit through the old link is dropped, so that nobody hears of a link that it took down.
+//! until then what comes through the old link is dropped: an exit, so that nobody hears of a link that it took down, and a
+//! link that the other end sent before it heard of the unlink, which takes that one down as well.
 
 use std::cell::UnsafeCell;
 use std::collections::{HashMap, HashSet};
@@ -121,13 +122,14 @@ impl Links {
         }
     }
 
+    /// Whether a link was taken down whose other end has not said so yet.
+    pub(crate) fn is_unlinking(&self, pid: Pid) -> bool {
+        self.unlinking.contains_key(&pid)
+    }
+
     /// The other end is gone: nothing will be acknowledged.
     pub(crate) fn forget_unlink(&mut self, pid: Pid) {
         self.unlinking.remove(&pid);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.local.len() + self.remote.len()
     }
 
     pub(crate) fn iter(&self, node: NodeId) -> impl Iterator<Item = Pid> {

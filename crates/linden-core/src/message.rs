@@ -23,6 +23,11 @@ pub trait Message: Send + Sized + 'static {
     fn codec() -> Option<&'static Codec<Self>> {
         None
     }
+
+    /// What can be called and cast by name: the codec's methods.
+    fn methods() -> &'static [MethodInfo] {
+        Self::codec().map_or(&[], |codec| codec.methods)
+    }
 }
 
 macro_rules! plain_messages {

@@ -58,6 +58,8 @@ pub(crate) struct NodeInner {
     pub(crate) watch: Watch,
     pub(crate) dead_letters: DeadLetters,
     pub(crate) transport: RwLock<Option<Arc<dyn Transport>>>,
+    /// The names of process groups; the number of a group is its place, from 1 on.
+    groups: RwLock<Vec<Arc<str>>>,
     /// Calls to other nodes that wait for an answer.
     pub(crate) pending: Mutex<IdMap<Ref, (NodeId, ReplyPort)>>,
     pub(crate) clock: Clock,
@@ -234,6 +236,7 @@ impl Node {
             watch: Watch::default(),
             dead_letters: DeadLetters::default(),
             transport: RwLock::new(None),
+            groups: RwLock::new(Vec::new()),
             pending: Mutex::new(IdMap::default()),
             clock,
             life: Life::default(),
@@ -337,21 +340,7 @@ impl Node {
         );
         assert!(!self.inner().simulated, "a simulated node is driven by Simulation::run");
         let _inside = self.enter();
-        let mut future = pin!(future);
-        let wake = Arc::new(ThreadWaker {
-            thread: std::thread::current(),
-            woken: AtomicBool::new(false),
-        });
-        let waker = Waker::from(wake.clone());
-        let mut cx = Context::from_waker(&waker);
-        loop {
-            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-                return output;
-            }
-            while !wake.woken.swap(false, Ordering::Acquire) {
-                std::thread::park();
-            }
-        }
+        block_on(future)
     }
 
     /// Sends an exit signal from outside of every process.
@@ -439,6 +428,21 @@ impl Node {
         }
     }
 
+    /// The group called `name`, made now if need be. A process's children are born into its group; the group shows to which
+    /// application a process belongs (OTP: the group leader). At most 65,535 groups.
+    ///
+    /// # Panics
+    /// When there are more.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Group {
+        let mut groups = self.inner().groups.write();
+        let place = groups.iter().position(|group| &**group == name).unwrap_or_else(|| {
+            groups.push(name.into());
+            groups.len() - 1
+        });
+        Group(u16::try_from(place + 1).expect("at most 65,535 groups"))
+    }
+
     /// What was dropped since the node's start.
     #[must_use]
     pub fn dead_letters(&self) -> DeadLetterCounts {
@@ -475,6 +479,30 @@ impl Node {
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Node({})", self.name())
+    }
+}
+
+/// A group of processes of one node; see [`Node::group`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Group(pub(crate) u16);
+
+/// Runs a future to its end on this thread, parking it in between. For threads outside of every runtime; what it awaits is
+/// served elsewhere. With a node at hand, use [`Node::block_on`].
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let wake = Arc::new(ThreadWaker {
+        thread: std::thread::current(),
+        woken: AtomicBool::new(false),
+    });
+    let waker = Waker::from(wake.clone());
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return output;
+        }
+        while !wake.woken.swap(false, Ordering::Acquire) {
+            std::thread::park();
+        }
     }
 }
 
@@ -709,6 +737,11 @@ impl NodeInner {
         (header.parent != LocalPid::OUTSIDE).then(|| Pid::new(self.id, header.parent))
     }
 
+    pub(crate) fn group_name(&self, header: &Header) -> Option<Arc<str>> {
+        let place = usize::from(header.group()).checked_sub(1)?;
+        self.groups.read().get(place).cloned()
+    }
+
     pub(crate) fn row_of(&self, header: &Header) -> ProcessRow {
         let name = header
             .flag(NAMED)
@@ -718,6 +751,7 @@ impl NodeInner {
             pid: header.pid(),
             name: name.map(|slot| slot.name.to_string()),
             label: header.rare().and_then(|rare| rare.label.lock().clone()),
+            group: self.group_name(header),
             parent: self.parent_of(header),
             status: match header.mail.state() {
                 MailState::Running | MailState::Dead => Status::Running,

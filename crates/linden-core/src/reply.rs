@@ -10,6 +10,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use crate::cell::{self, Header};
@@ -283,11 +285,8 @@ enum End<T> {
 
 impl<T> Reply<T> {
     /// A reply whose answer is encoded and goes to `port`. Used by codecs.
-    pub fn through(
-        port: ReplyPort,
-        format: Format,
-        encode: fn(&T, Format) -> Result<Payload, CodecError>,
-    ) -> Self {
+    pub fn through(port: ReplyPort, encode: fn(&T, Format) -> Result<Payload, CodecError>) -> Self {
+        let format = port.format;
         let portal = Box::into_raw(Box::new(Portal {
             port,
             encode,
@@ -349,6 +348,7 @@ impl<T: Send + 'static> Reply<T> {
     pub fn into_port(self, decode: fn(&Payload) -> Result<T, CodecError>) -> ReplyPort {
         ReplyPort {
             kind: Some(PortKind::Typed(Box::new(TypedPort { reply: self, decode }))),
+            format: Format::Compact,
         }
     }
 }
@@ -407,6 +407,8 @@ impl Orphan {
 /// Dropped unanswered, it answers [`CallError::Exited`].
 pub struct ReplyPort {
     kind: Option<PortKind>,
+    /// The format of the request, in which the answer is wanted.
+    format: Format,
 }
 
 enum PortKind {
@@ -417,6 +419,9 @@ enum PortKind {
         node: Node,
         to: NodeId,
         reference: Ref,
+        /// Unset while the request is being decoded: a codec that refuses it drops the port, and the node answers with
+        /// the codec's error instead.
+        armed: Arc<AtomicBool>,
     },
 }
 
@@ -456,14 +461,22 @@ impl<T: Send> AnswerSink for TypedPort<T> {
 }
 
 impl ReplyPort {
-    pub(crate) fn remote(node: Node, to: NodeId, reference: Ref) -> Self {
+    pub(crate) fn remote(node: Node, reference: Ref, format: Format, armed: Arc<AtomicBool>) -> Self {
         Self {
             kind: Some(PortKind::Remote {
                 node,
-                to,
+                to: reference.node(),
                 reference,
+                armed,
             }),
+            format,
         }
+    }
+
+    /// The same port, whose answer is wanted in `format`.
+    pub(crate) fn in_format(mut self, format: Format) -> Self {
+        self.format = format;
+        self
     }
 
     /// Passes on the answer.
@@ -478,6 +491,7 @@ impl ReplyPort {
                 node,
                 to,
                 reference,
+                ..
             }) => node.send_answer(to, reference, answer),
             None => Delivered::CallerGone,
         }
@@ -486,7 +500,9 @@ impl ReplyPort {
 
 impl Drop for ReplyPort {
     fn drop(&mut self) {
-        if self.kind.is_some() {
+        let is_silent =
+            matches!(&self.kind, Some(PortKind::Remote { armed, .. }) if !armed.load(Ordering::Relaxed));
+        if self.kind.is_some() && !is_silent {
             let reason = worker::exit_reason_here().unwrap_or_else(dropped);
             self.deliver(Err(CallError::Exited(reason)));
         }

@@ -17,7 +17,6 @@ pub(crate) struct ReadySet {
 }
 
 impl ReadySet {
-    #[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "made by the simulator alone"))]
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             tasks: RefCell::new(Vec::new()),
@@ -31,7 +30,6 @@ impl ReadySet {
     }
 
     /// Takes one by the seed's choice.
-    #[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "called by the simulator alone"))]
     pub(crate) fn pick(&self) -> Option<NonNull<Header>> {
         let mut tasks = self.tasks.borrow_mut();
         if tasks.is_empty() {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::activation::link;
 use crate::address::Address;
-use crate::cell::{Birth, CellRef, Header, NewCell, PARENT_LINKED};
+use crate::cell::{Birth, CellRef, GROUP_SHIFT, Header, NewCell, PARENT_LINKED};
 use crate::cx::Cx;
 use crate::id::{LocalPid, Pid};
 use crate::message::Message;
@@ -106,7 +106,7 @@ impl Node {
             node: worker.map_or_else(|| self.clone(), |worker| worker.handle.clone()),
             local: allocation.local,
             parent: parent.map_or(LocalPid::OUTSIDE, |parent| parent.local),
-            flags: if linked { PARENT_LINKED } else { 0 },
+            flags: u32::from(parent.map_or(0, Header::group)) << GROUP_SHIFT | if linked { PARENT_LINKED } else { 0 },
         });
         let future = body(Cx::of_cell(cell.handle()));
         let handle = cell.handle();
@@ -121,6 +121,36 @@ impl Node {
         }
         handle
     }
+}
+
+/// Spawns a child of the process that runs here, unlinked, as [`crate::Cx::spawn`] does.
+///
+/// # Panics
+/// Outside of every process and node: use [`Node::spawn`].
+pub fn spawn<M, B, F>(body: B) -> Address<M>
+where
+    M: Message,
+    B: FnOnce(Cx<M>) -> F,
+    F: Future<Output: IntoReason> + Send + 'static,
+{
+    let node = Node::current().expect("spawn is called inside a process or a node; use Node::spawn elsewhere");
+    node.spawn(body)
+}
+
+/// Spawns a child of the process that runs here, linked before it runs, as [`crate::Cx::spawn_link`] does.
+///
+/// # Panics
+/// Outside of every process: there is nobody to link to.
+pub fn spawn_link<M, B, F>(body: B) -> Address<M>
+where
+    M: Message,
+    B: FnOnce(Cx<M>) -> F,
+    F: Future<Output: IntoReason> + Send + 'static,
+{
+    let own = worker::current_process().expect("spawn_link is called inside a process: it links to it");
+    // SAFETY: the process runs here.
+    let node = unsafe { own.as_ref() }.node_handle();
+    Address::of_cell(node.spawn_cell(ParentLink::Linked, body))
 }
 
 /// An index that goes back when the spawn fails.

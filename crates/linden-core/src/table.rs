@@ -69,19 +69,14 @@ impl ProcessTable {
     /// A pid for a new process, from the worker's own indices if there is a worker. `None`: the table is full.
     pub(crate) fn allocate(&self, cache: Option<&mut IndexCache>) -> Option<LocalPid> {
         let index = match cache {
-            Some(cache) => match cache.free.pop_front() {
-                Some(index) => index,
-                None => {
+            Some(cache) => {
+                // A worker keeps a good many, so that a freed index rests before it comes round again.
+                if cache.free.len() < RANGE / 2 {
                     let mut indices = self.indices.lock();
-                    for _ in 1..RANGE {
-                        match indices.next() {
-                            Some(index) => cache.free.push_back(index),
-                            None => break,
-                        }
-                    }
-                    indices.next().or_else(|| cache.free.pop_front())?
+                    cache.free.extend(std::iter::from_fn(|| indices.next()).take(RANGE));
                 }
-            },
+                cache.free.pop_front()?
+            }
             None => self.indices.lock().next()?,
         };
         let (segment, place) = locate(index);

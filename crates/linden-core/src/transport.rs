@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -252,7 +252,7 @@ impl Node {
     ) -> Result<Payload, CallError> {
         let cell = self.inner().find(to).ok_or(CallError::NoProc)?;
         let (reply, mut receiver) = reply_pair::<Payload>();
-        let port = reply.into_port(|payload| Ok(payload.clone()));
+        let port = reply.into_port(|payload| Ok(payload.clone())).in_format(payload.format);
         let letter = (cell.vtable.ops.decode)(method, payload, Some(port)).map_err(CallError::Codec)?;
         cell.post(letter).map_err(|_| CallError::NoProc)?;
         let mut deadline = Deadline::after(self.inner(), timeout);
@@ -415,8 +415,7 @@ impl NodeInner {
                     reply,
                 },
             ) => {
-                let port = reply.map(|reference| ReplyPort::remote(node.clone(), reference.node(), reference));
-                self.deliver_message(&to, &method, &payload, port);
+                self.deliver_message(node, &to, &method, &payload, reply);
                 return;
             }
             (Some(Destination::Pid(to)), body) => (to, body),
@@ -453,25 +452,32 @@ impl NodeInner {
         }
     }
 
-    fn deliver_message(&self, to: &Destination, method: &str, payload: &Payload, port: Option<ReplyPort>) {
-        let Some(cell) = self.find(to) else {
-            self.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
-            if let Some(port) = port {
-                port.send(Err(CallError::NoProc));
-            }
-            return;
-        };
-        // A codec that refuses drops the port, unless it is told here: so the port is passed only once it decodes. Codecs take
-        // the port by value; a refused call hears `Exited` with the port's drop.
-        match (cell.vtable.ops.decode)(method, payload, port) {
-            Ok(letter) => {
-                if cell.post(letter).is_err() {
-                    self.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
+    fn deliver_message(
+        &self,
+        node: &Node,
+        to: &Destination,
+        method: &str,
+        payload: &Payload,
+        reply: Option<Ref>,
+    ) {
+        let armed = Arc::new(AtomicBool::new(false));
+        let port = reply.map(|reference| ReplyPort::remote(node.clone(), reference, payload.format, armed.clone()));
+        let refused = match self.find(to) {
+            None => CallError::NoProc,
+            Some(cell) => match (cell.vtable.ops.decode)(method, payload, port) {
+                Ok(letter) => {
+                    armed.store(true, Ordering::Relaxed);
+                    if cell.post(letter).is_err() {
+                        self.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
+                    }
+                    return;
                 }
-            }
-            Err(_) => {
-                self.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
-            }
+                Err(error) => CallError::Codec(error),
+            },
+        };
+        self.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
+        if let Some(reference) = reply {
+            self.send_answer(reference.node(), reference, Err(refused));
         }
     }
 }

@@ -1,0 +1,165 @@
+//! The application controller: the process that starts applications in order, hears of their ends, and stops them in reverse.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use linden_core::{Cx, Info, Mail, Message, Pid, Reason, Reply, panic_reason};
+
+use super::{AnyApplication, ApplicationError, ApplicationKind};
+use crate::config::Config;
+use crate::error::{BoxError, StartError};
+use crate::supervisor::Supervisor;
+
+/// Under this name the controller is registered.
+pub(crate) const NAME: &str = "application_controller";
+
+/// An application that did not start.
+#[derive(Debug)]
+pub(crate) struct BootFailure {
+    pub(crate) application: &'static str,
+    pub(crate) cause: BoxError,
+}
+
+/// What the controller is asked.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Stop every application in reverse order, then end.
+    Stop(Reply<()>),
+}
+
+impl Message for Request {
+    fn name(&self) -> &'static str {
+        "stop"
+    }
+}
+
+/// What the controller is to start, and whom it tells.
+pub(crate) struct Order {
+    /// In boot order.
+    pub(crate) applications: Vec<Arc<dyn AnyApplication>>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) booted: Reply<Result<(), BootFailure>>,
+    /// Told when an application's end means that of the node.
+    pub(crate) down: Reply<Down>,
+    pub(crate) grace: Duration,
+}
+
+/// An application ended, and the node must.
+#[derive(Debug)]
+pub(crate) struct Down {
+    pub(crate) application: &'static str,
+    pub(crate) reason: Reason,
+}
+
+struct Running {
+    application: Arc<dyn AnyApplication>,
+    supervisor: Pid,
+}
+
+/// The future of the controller's process.
+pub(crate) async fn control(mut cx: Cx<Request>, order: Order) -> Reason {
+    cx.trap_exit(true);
+    cx.set_label("application controller");
+    if let Err(error) = cx.register(NAME) {
+        let failure = BootFailure { application: NAME, cause: Box::new(error) };
+        order.booted.send(Err(failure));
+        return Reason::Normal;
+    }
+    let mut running: Vec<Running> = Vec::new();
+    for application in order.applications {
+        let name = application.name();
+        match start(&cx, &application, &order.config).await {
+            Ok(supervisor) => {
+                tracing::info!(target: "linden::application", application = name, %supervisor, "application started");
+                running.push(Running { application, supervisor });
+            }
+            Err(cause) => {
+                stop_all(&mut cx, running, order.grace).await;
+                let failure = BootFailure { application: name, cause };
+                order.booted.send(Err(failure));
+                return Reason::Normal;
+            }
+        }
+    }
+    order.booted.send(Ok(()));
+    let mut down = Some(order.down);
+    loop {
+        match cx.recv().await {
+            Mail::Msg(Request::Stop(done)) => {
+                stop_all(&mut cx, running, order.grace).await;
+                done.send(());
+                return Reason::Normal;
+            }
+            Mail::Info(Info::Exit { from, reason }) => {
+                if cx.is_told_by(from) {
+                    stop_all(&mut cx, running, order.grace).await;
+                    return reason;
+                }
+                let Some(place) = running.iter().position(|one| one.supervisor == from) else {
+                    continue;
+                };
+                let ended = running.remove(place);
+                ended.application.stop();
+                if let Some(told) = judge(&ended, &reason).then(|| down.take()).flatten() {
+                    told.send(Down { application: ended.application.name(), reason });
+                }
+            }
+            Mail::Info(_) => {}
+        }
+    }
+}
+
+/// Whether the application's end means that of the node.
+fn judge(ended: &Running, reason: &Reason) -> bool {
+    let application = ended.application.name();
+    let node_stops = match ended.application.kind() {
+        ApplicationKind::Permanent => true,
+        ApplicationKind::Transient => !reason.is_orderly(),
+        ApplicationKind::Temporary => false,
+    };
+    if node_stops {
+        tracing::error!(target: "linden::application", application, %reason, "application ended: the node stops");
+    } else {
+        tracing::warn!(target: "linden::application", application, %reason, "application ended");
+    }
+    node_stops
+}
+
+/// Starts an application: its start function on a blocking thread, its supervision tree as part of its group.
+async fn start(
+    cx: &Cx<Request>,
+    application: &Arc<dyn AnyApplication>,
+    config: &Arc<Config>,
+) -> Result<Pid, BoxError> {
+    let (of_thread, config) = (application.clone(), config.clone());
+    let given = tokio::task::spawn_blocking(move || {
+        catch_unwind(AssertUnwindSafe(|| of_thread.start(&config))).unwrap_or_else(|panic| {
+            Err(ApplicationError::Start(panic_reason(panic).to_string().into()))
+        })
+    })
+    .await;
+    let tree: Supervisor = given??;
+    let group = cx.node().group(application.name());
+    cx.set_group(group);
+    let started = tree.start_link().await;
+    cx.clear_group();
+    match started {
+        Ok(supervisor) => Ok(supervisor.pid().expect("just started")),
+        Err(StartError::Child { id, cause }) => Err(Box::new(StartError::Child { id, cause })),
+        Err(error) => Err(Box::new(error)),
+    }
+}
+
+async fn stop_all(cx: &mut Cx<Request>, mut running: Vec<Running>, grace: Duration) {
+    while let Some(Running { application, supervisor }) = running.pop() {
+        let name = application.name();
+        if tokio::time::timeout(grace, application.prepare_stop()).await.is_err() {
+            tracing::warn!(target: "linden::application", application = name, "drain not finished within the shutdown grace");
+        }
+        let shutdown = crate::supervisor::decision::Shutdown::Timeout(grace);
+        let reason = crate::supervisor::stop_child(cx, supervisor, shutdown).await;
+        application.stop();
+        tracing::info!(target: "linden::application", application = name, %reason, "application stopped");
+    }
+}

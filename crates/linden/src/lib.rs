@@ -1,0 +1,46 @@
+//! Linden: what a service is built from. Supervised processes, applications, configuration, reports.
+#![forbid(unsafe_code)]
+
+extern crate self as linden;
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+pub mod application;
+pub mod config;
+mod duration;
+mod error;
+mod events;
+mod gen_server;
+mod log;
+mod node;
+pub mod report;
+pub mod supervisor;
+mod task;
+
+pub use application::{Application, ApplicationKind, NoConfig};
+pub use duration::DurationExt;
+pub use error::{BoxError, StartError, Stop};
+pub use events::CrashReporter;
+pub use gen_server::{Context, GenServer, Handled, Init, ServerRef, Start, named, named_on};
+pub use linden_core::{
+    Address, Call, CallError, Cx, Flush, Info, Mail, MailRef, Message, Named, Node, NodeId,
+    NodeOptions, Pid, Reason, Ref, Reply, TimerRef, reply_channel, spawn, spawn_link,
+};
+pub use linden_macros::{gen_server, main, test};
+pub use node::{Booted, NodeBuilder, NodeError, Ready};
+pub use supervisor::{
+    ChildSpec, DynamicRef, DynamicSupervisor, Supervisor, SupervisorError, SupervisorRef, child,
+    dynamic_child, process_child, supervisor_child,
+};
+pub use task::{Task, TaskError, TaskSupervisor};
+
+pub mod prelude {
+    //! What most services use.
+    pub use crate::{
+        Application, BoxError, Call, CallError, ChildSpec, Context, DurationExt, DynamicRef,
+        DynamicSupervisor, GenServer, Handled, Info, Node, NodeBuilder, NodeError, Pid, Reason,
+        Reply, ServerRef, Start, StartError, Stop, Supervisor, SupervisorRef, Task, child,
+        dynamic_child, gen_server, process_child, supervisor_child,
+    };
+}

@@ -1,0 +1,206 @@
+//! The node's log: events with the process that wrote them, for people or as JSON, on standard error.
+//!
+//! The process is looked up when an event is written, not carried in a span, so that logging costs a process nothing while it
+//! does not log.
+
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use linden_core::current_process;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Starts the log. Does nothing when the program has set up `tracing` itself.
+pub(crate) fn init(config: &LogConfig) {
+    let filter = EnvFilter::new(config.directives());
+    let lines = Lines { format: config.format };
+    // An error means that somebody else was first, which is theirs to decide.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
+}
+
+/// Writes each event as one line; fields with line breaks follow below it in the readable format.
+struct Lines {
+    format: LogFormat,
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let line = match self.format {
+            LogFormat::Readable => readable(event, &fields),
+            LogFormat::Json => json(event, fields),
+        };
+        // A log that cannot be written must not stop the node.
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    }
+}
+
+/// The fields of an event, the message apart.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Vec<(&'static str, serde_json::Value)>,
+}
+
+impl Fields {
+    fn add(&mut self, field: &Field, value: serde_json::Value) {
+        self.others.push((field.name(), value));
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            let _ = write!(self.message, "{value:?}");
+        } else {
+            self.add(field, format!("{value:?}").into());
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.message.push_str(value);
+        } else {
+            self.add(field, value.into());
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, value.into());
+    }
+}
+
+/// `2026-11-23T01:16:06.123Z ERROR billing <12.1> billing_service: process crashed reason=...`
+fn readable(event: &Event<'_>, fields: &Fields) -> String {
+    let metadata = event.metadata();
+    let mut line = format!("{} {:>5} ", timestamp(SystemTime::now()), metadata.level());
+    if let Some(process) = current_process() {
+        if let Some(group) = &process.group {
+            let _ = write!(line, "{group} ");
+        }
+        let _ = write!(line, "{} ", process.pid);
+        if let Some(name) = process.name.as_deref().or(process.label.as_deref()) {
+            let _ = write!(line, "{name} ");
+        }
+    }
+    let _ = write!(line, "{}: {}", metadata.target(), escape(&fields.message));
+    let separator = if fields.others.len() > INLINE_FIELDS_MAX { "\n    " } else { " " };
+    for (name, value) in &fields.others {
+        let text = match value {
+            serde_json::Value::String(text) => escape(text),
+            other => other.to_string(),
+        };
+        let _ = write!(line, "{separator}{name}={text}");
+    }
+    line.push('\n');
+    line
+}
+
+/// Events with more fields than this are written over several lines: the reports.
+const INLINE_FIELDS_MAX: usize = 5;
+
+/// A log line is one event: control characters of foreign texts must not make it two.
+fn escape(text: &str) -> String {
+    text.chars()
+        .flat_map(|char| {
+            let escaped = char.is_control();
+            let plain = (!escaped).then_some(char);
+            plain.into_iter().chain(char.escape_default().filter(move |_| escaped))
+        })
+        .collect()
+}
+
+fn json(event: &Event<'_>, fields: Fields) -> String {
+    let metadata = event.metadata();
+    let mut object = serde_json::Map::new();
+    object.insert("timestamp".into(), timestamp(SystemTime::now()).into());
+    object.insert("level".into(), metadata.level().as_str().into());
+    object.insert("target".into(), metadata.target().into());
+    if let Some(process) = current_process() {
+        object.insert("pid".into(), process.pid.to_string().into());
+        if let Some(name) = process.name {
+            object.insert("name".into(), name.into());
+        }
+        if let Some(label) = process.label {
+            object.insert("label".into(), (*label).into());
+        }
+        if let Some(group) = process.group {
+            object.insert("application".into(), (*group).into());
+        }
+    }
+    object.insert("message".into(), fields.message.into());
+    // The event's own fields win: a crash report is written for another process than the one that runs.
+    object.extend(fields.others.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let mut line = serde_json::Value::Object(object).to_string();
+    line.push('\n');
+    line
+}
+
+/// UTC, to the millisecond, as RFC 3339.
+fn timestamp(at: SystemTime) -> String {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    let (year, month, day) = civil(days);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60,
+        since.subsec_millis()
+    )
+}
+
+/// Year, month and day of a day counted from 1970 (Howard Hinnant's algorithm for the civil calendar).
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let of_era = shifted % 146_097;
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn timestamps_are_rfc_3339() {
+        let at = |seconds: u64, millis: u64| {
+            timestamp(UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(millis))
+        };
+        assert_eq!(at(0, 0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(at(951_782_400, 7), "2000-02-29T00:00:00.007Z");
+        assert_eq!(at(1_795_410_966, 123), "2026-11-23T05:16:06.123Z");
+    }
+
+    #[test]
+    fn a_foreign_text_cannot_forge_a_line() {
+        assert_eq!(escape("ok\n2026 ERROR forged"), "ok\\n2026 ERROR forged");
+        assert_eq!(escape("grün"), "grün");
+    }
+}

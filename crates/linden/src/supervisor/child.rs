@@ -1,0 +1,277 @@
+//! Child specs: what a supervisor starts, and how it treats it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use linden_core::{Cx, IntoReason, Message, Node, Pid, Reason};
+
+use super::decision::{Restart, Shutdown, Spec, Terms};
+use super::dynamic::DynamicSupervisor;
+use super::spec::Supervisor;
+use crate::error::StartError;
+use crate::gen_server::{GenServer, Init, Link, spawn_server};
+
+/// What a supervisor starts, and how it treats it. Made by [`child`], [`supervisor_child`], [`dynamic_child`] or
+/// [`process_child`]; OTP source: child specification.
+///
+/// Defaults as OTP's: permanent; shutdown after 5 s for a worker, without limit for a supervisor; not significant.
+#[derive(Clone)]
+pub struct ChildSpec {
+    id: Arc<str>,
+    terms: Terms,
+    name: NameChoice,
+    start: Arc<dyn StartChild>,
+}
+
+/// Under which name a child is registered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum NameChoice {
+    /// Its type's.
+    Own,
+    /// None.
+    None,
+    /// This one.
+    Given(Box<str>),
+}
+
+/// A start on its way.
+pub(super) type Starting<'a> = Pin<Box<dyn Future<Output = Result<Pid, StartError>> + Send + 'a>>;
+
+/// Starts one child, linked to the process that calls it. A factory: it can be called again and again.
+pub(super) trait StartChild: Send + Sync {
+    fn start<'a>(&'a self, name: &'a NameChoice, restarts: u32) -> Starting<'a>;
+}
+
+/// How a supervisor starts a child: the factory and the name.
+#[derive(Clone)]
+pub(super) struct Factory {
+    pub(super) name: NameChoice,
+    pub(super) start: Arc<dyn StartChild>,
+}
+
+impl ChildSpec {
+    fn new(id: &str, terms: Terms, start: impl StartChild + 'static) -> Self {
+        Self { id: id.into(), terms, name: NameChoice::Own, start: Arc::new(start) }
+    }
+
+    /// The child's id within its supervisor.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Restarted always. The default.
+    #[must_use]
+    pub fn permanent(mut self) -> Self {
+        self.terms.restart = Restart::Permanent;
+        self
+    }
+
+    /// Restarted when it ends for a reason that is not orderly.
+    #[must_use]
+    pub fn transient(mut self) -> Self {
+        self.terms.restart = Restart::Transient;
+        self
+    }
+
+    /// Never restarted.
+    #[must_use]
+    pub fn temporary(mut self) -> Self {
+        self.terms.restart = Restart::Temporary;
+        self
+    }
+
+    /// How it is stopped: killed at once, told to shut down and killed after a time, or told and waited for.
+    #[must_use]
+    pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
+        self.terms.shutdown = shutdown;
+        self
+    }
+
+    /// As [`ChildSpec::shutdown`], told to shut down and killed after `timeout`.
+    #[must_use]
+    pub fn shutdown_after(self, timeout: Duration) -> Self {
+        self.shutdown(Shutdown::Timeout(timeout))
+    }
+
+    /// Its end counts for the supervisor's auto-shutdown. Not for a permanent child.
+    #[must_use]
+    pub fn significant(mut self) -> Self {
+        self.terms.significant = true;
+        self
+    }
+
+    /// Registers the child under this name in place of its type's.
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = NameChoice::Given(name.into());
+        self
+    }
+
+    /// Registers the child under no name.
+    #[must_use]
+    pub fn unnamed(mut self) -> Self {
+        self.name = NameChoice::None;
+        self
+    }
+
+    pub(super) fn into_spec(self) -> Spec<Factory> {
+        let factory = Factory { name: self.name, start: self.start };
+        Spec::new(self.id, self.terms, factory)
+    }
+}
+
+impl fmt::Debug for ChildSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChildSpec")
+            .field("id", &self.id)
+            .field("terms", &self.terms)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server as a child. `init` builds its state, in the new process, at each start; see [`Init`].
+pub fn child<S, I, K>(id: &str, init: I) -> ChildSpec
+where
+    S: GenServer,
+    I: Init<S, K> + Clone + Sync,
+    K: 'static,
+{
+    ChildSpec::new(
+        id,
+        Terms::WORKER,
+        ServerChild { init, types: std::marker::PhantomData::<fn() -> (S, K)> },
+    )
+}
+
+struct ServerChild<S, I, K> {
+    init: I,
+    types: std::marker::PhantomData<fn() -> (S, K)>,
+}
+
+impl<S, I, K> StartChild for ServerChild<S, I, K>
+where
+    S: GenServer,
+    I: Init<S, K> + Clone + Sync,
+    K: 'static,
+{
+    fn start<'a>(&'a self, name: &'a NameChoice, restarts: u32) -> Starting<'a> {
+        Box::pin(start_server(self.init.clone(), name, restarts))
+    }
+}
+
+async fn start_server<S: GenServer, K: 'static>(
+    init: impl Init<S, K>,
+    name: &NameChoice,
+    restarts: u32,
+) -> Result<Pid, StartError> {
+    let name = match name {
+        NameChoice::Own => S::NAME.map(Into::into),
+        NameChoice::None => None,
+        NameChoice::Given(name) => Some(name.clone()),
+    };
+    let server = spawn_server::<S, K>(None, Link::Yes, name, restarts, init).await?;
+    Ok(server.pid().expect("a local address has a pid"))
+}
+
+/// A supervisor as a child. `spec` is called at each start.
+pub fn supervisor_child(
+    id: &str,
+    spec: impl Fn() -> Supervisor + Send + Sync + 'static,
+) -> ChildSpec {
+    ChildSpec::new(id, Terms::SUPERVISOR, SupervisorChild(spec))
+}
+
+struct SupervisorChild<F>(F);
+
+impl<F: Fn() -> Supervisor + Send + Sync> StartChild for SupervisorChild<F> {
+    fn start<'a>(&'a self, name: &'a NameChoice, _restarts: u32) -> Starting<'a> {
+        Box::pin(async move {
+            let supervisor = (self.0)().with_name(name).start_link().await?;
+            Ok(supervisor.pid().expect("just started"))
+        })
+    }
+}
+
+/// A dynamic supervisor as a child. `spec` is called at each start.
+pub fn dynamic_child<A, F>(id: &str, spec: F) -> ChildSpec
+where
+    A: Clone + Send + Sync + 'static,
+    F: Fn() -> DynamicSupervisor<A> + Send + Sync + 'static,
+{
+    ChildSpec::new(id, Terms::SUPERVISOR, DynamicChild(spec))
+}
+
+struct DynamicChild<F>(F);
+
+impl<A, F> StartChild for DynamicChild<F>
+where
+    A: Clone + Send + Sync + 'static,
+    F: Fn() -> DynamicSupervisor<A> + Send + Sync,
+{
+    fn start<'a>(&'a self, name: &'a NameChoice, _restarts: u32) -> Starting<'a> {
+        Box::pin(async move {
+            let supervisor = (self.0)().with_name(name).start_link().await?;
+            Ok(supervisor.pid().expect("just started"))
+        })
+    }
+}
+
+/// A plain process as a child: `body` gives its future at each start. It counts as started at once.
+pub fn process_child<B, F>(id: &str, body: B) -> ChildSpec
+where
+    B: Fn(Cx<()>) -> F + Send + Sync + 'static,
+    F: Future<Output: IntoReason> + Send + 'static,
+{
+    plain_child(id, body)
+}
+
+/// A process of a behaviour as a child, registered under its id.
+pub(crate) fn registered_child<M, B, F>(name: &str, body: B) -> ChildSpec
+where
+    M: Message,
+    B: Fn(Cx<M>) -> F + Send + Sync + 'static,
+    F: Future<Output: IntoReason> + Send + 'static,
+{
+    plain_child(name, body).name(name)
+}
+
+fn plain_child<M, B, F>(id: &str, body: B) -> ChildSpec
+where
+    M: Message,
+    B: Fn(Cx<M>) -> F + Send + Sync + 'static,
+    F: Future<Output: IntoReason> + Send + 'static,
+{
+    let start = ProcessChild { body, message: std::marker::PhantomData::<fn(M)> };
+    ChildSpec::new(id, Terms::WORKER, start)
+}
+
+struct ProcessChild<B, M> {
+    body: B,
+    message: std::marker::PhantomData<fn(M)>,
+}
+
+impl<B, M, F> StartChild for ProcessChild<B, M>
+where
+    M: Message,
+    B: Fn(Cx<M>) -> F + Send + Sync,
+    F: Future<Output: IntoReason> + Send + 'static,
+{
+    fn start<'a>(&'a self, name: &'a NameChoice, _restarts: u32) -> Starting<'a> {
+        Box::pin(async move {
+            let address = linden_core::spawn_link(|cx| (self.body)(cx));
+            let pid = address.pid();
+            if let NameChoice::Given(name) = name {
+                let node = Node::current().expect("a supervisor runs on a node");
+                if let Err(error) = node.register(name, pid) {
+                    node.exit(pid, Reason::Kill);
+                    return Err(error.into());
+                }
+            }
+            Ok(pid)
+        })
+    }
+}

@@ -1,0 +1,501 @@
+//! Dynamic supervisors: children that are all alike and come and go at run time, a million if need be.
+//!
+//! OTP source: `simple_one_for_one`, Elixir's `DynamicSupervisor`. A child costs its pid and its arguments here.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use linden_core::{
+    Address, Call, CallError, Cx, Info, LocalPid, Mail, Message, Named, Node, Pid, Reason, Reply,
+    reply_channel,
+};
+
+use super::child::NameChoice;
+use super::decision::{
+    AutoShutdown, ChildCounts, ChildRow, Draining, DynamicChildren, DynamicDone, DynamicExited,
+    DynamicNext, DynamicTerminate, DynamicTryAgain, Liveness, Report, Restart, Shutdown, Started,
+    StopVerdict, Terms,
+};
+use super::intensity::Intensity;
+use super::process::SupervisorError;
+use super::stop_child::{exit_kind, stop_child};
+use crate::error::StartError;
+use crate::events;
+use crate::gen_server::{GenServer, Init, Link, spawn_server};
+
+/// What children are called in reports: they have no ids.
+const CHILD: &str = "dynamic child";
+
+/// The specification of a dynamic supervisor, whose children are started with arguments of type `A`.
+#[derive(Clone)]
+pub struct DynamicSupervisor<A> {
+    template: Arc<dyn Template<A>>,
+    terms: Terms,
+    intensity: Intensity,
+    auto_shutdown: AutoShutdown,
+    name: Option<Box<str>>,
+}
+
+type Starting = std::pin::Pin<Box<dyn Future<Output = Result<Pid, StartError>> + Send>>;
+
+/// Starts a child from its arguments, linked to the process that calls it.
+trait Template<A>: Send + Sync {
+    fn start(&self, args: &A) -> Starting;
+}
+
+struct ServerTemplate<T, S, K> {
+    template: T,
+    types: std::marker::PhantomData<fn() -> (S, K)>,
+}
+
+impl<A, T, I, S, K> Template<A> for ServerTemplate<T, S, K>
+where
+    T: Fn(&A) -> I + Send + Sync,
+    I: Init<S, K>,
+    S: GenServer,
+    K: 'static,
+{
+    fn start(&self, args: &A) -> Starting {
+        let init = (self.template)(args);
+        Box::pin(async move {
+            let server = spawn_server::<S, K>(None, Link::Yes, None, 0, init).await?;
+            Ok(server.pid().expect("a local address has a pid"))
+        })
+    }
+}
+
+impl<A: Clone + Send + Sync + 'static> DynamicSupervisor<A> {
+    /// Children are servers that `template` builds from their arguments: it gives what [`super::child`] takes as its `init`.
+    /// They are registered under no name. Permanent by default; restarted with the arguments they had.
+    pub fn new<S, I, K>(template: impl Fn(&A) -> I + Send + Sync + 'static) -> Self
+    where
+        S: GenServer,
+        I: Init<S, K>,
+        K: 'static,
+    {
+        Self {
+            template: Arc::new(ServerTemplate {
+                template,
+                types: std::marker::PhantomData::<fn() -> (S, K)>,
+            }),
+            terms: Terms::WORKER,
+            intensity: Intensity::default(),
+            auto_shutdown: AutoShutdown::Never,
+            name: None,
+        }
+    }
+
+    /// Children are restarted when they end for a reason that is not orderly.
+    #[must_use]
+    pub fn transient(mut self) -> Self {
+        self.terms.restart = Restart::Transient;
+        self
+    }
+
+    /// Children are never restarted, and their arguments not kept.
+    #[must_use]
+    pub fn temporary(mut self) -> Self {
+        self.terms.restart = Restart::Temporary;
+        self
+    }
+
+    /// How children are stopped.
+    #[must_use]
+    pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
+        self.terms.shutdown = shutdown;
+        self
+    }
+
+    /// How many restarts within `period` are allowed; one more, and the supervisor stops its children and exits.
+    #[must_use]
+    pub fn intensity(mut self, restarts_max: u32, period: Duration) -> Self {
+        self.intensity = Intensity { restarts_max, period };
+        self
+    }
+
+    /// Registers the supervisor under a name.
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    pub(super) fn with_name(mut self, choice: &NameChoice) -> Self {
+        match choice {
+            NameChoice::Own => {}
+            NameChoice::None => self.name = None,
+            NameChoice::Given(name) => self.name = Some(name.clone()),
+        }
+        self
+    }
+
+    /// Starts the supervisor on the current node, without children.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    ///
+    /// # Panics
+    /// Outside of every node.
+    pub async fn start(&self) -> Result<DynamicRef<A>, StartError> {
+        let (started, waits) = reply_channel();
+        let spec = self.clone();
+        let address = linden_core::spawn(|cx| supervise(cx, spec, started));
+        crate::gen_server::await_start(waits).await?;
+        Ok(DynamicRef(To::Address(address)))
+    }
+
+    /// As [`DynamicSupervisor::start`], linked to the process that calls it.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    ///
+    /// # Panics
+    /// Outside of every process.
+    pub async fn start_link(&self) -> Result<DynamicRef<A>, StartError> {
+        let (started, waits) = reply_channel();
+        let spec = self.clone();
+        let address = linden_core::spawn_link(|cx| supervise(cx, spec, started));
+        crate::gen_server::await_start(waits).await?;
+        Ok(DynamicRef(To::Address(address)))
+    }
+}
+
+impl<A> fmt::Debug for DynamicSupervisor<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DynamicSupervisor").field("terms", &self.terms).finish_non_exhaustive()
+    }
+}
+
+/// What a dynamic supervisor is asked.
+enum Request<A> {
+    Start(A, Reply<Result<Pid, SupervisorError>>),
+    Terminate(Pid, Reply<Result<(), SupervisorError>>),
+    WhichChildren(Reply<Vec<ChildRow<Pid>>>),
+    CountChildren(Reply<ChildCounts>),
+    Stop(Reason, Reply<Reason>),
+    TryAgain(DynamicTryAgain<LocalPid>),
+}
+
+impl<A: Send + 'static> Message for Request<A> {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Start(..) => "start_child",
+            Self::Terminate(..) => "terminate_child",
+            Self::WhichChildren(_) => "which_children",
+            Self::CountChildren(_) => "count_children",
+            Self::Stop(..) => "(stop)",
+            Self::TryAgain(_) => "(try again)",
+        }
+    }
+}
+
+/// A reference to a running dynamic supervisor.
+pub struct DynamicRef<A>(To<A>);
+
+enum To<A> {
+    Address(Address<Request<A>>),
+    Name(Named<Request<A>>),
+}
+
+impl<A: Send + 'static> DynamicRef<A> {
+    /// Whatever dynamic supervisor with these arguments has the name, now or later.
+    #[must_use]
+    pub fn by_name(node: &Node, name: &str) -> Self {
+        Self(To::Name(node.named(name)))
+    }
+
+    /// The supervisor's pid; `None` when nobody has the name.
+    #[must_use]
+    pub fn pid(&self) -> Option<Pid> {
+        match &self.0 {
+            To::Address(address) => address.try_pid(),
+            To::Name(named) => named.pid(),
+        }
+    }
+
+    fn call<R>(&self, request: impl FnOnce(Reply<R>) -> Request<A>) -> Call<'_, R> {
+        let call = match &self.0 {
+            To::Address(address) => address.call(request),
+            To::Name(named) => named.call(request),
+        };
+        call.no_timeout()
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(Reply<Result<T, SupervisorError>>) -> Request<A>,
+    ) -> Result<T, SupervisorError> {
+        self.call(request).await.unwrap_or_else(|error| Err(SupervisorError::Call(error)))
+    }
+
+    /// Starts a child and waits until its init is through.
+    ///
+    /// # Errors
+    /// [`SupervisorError`]; nothing is left running.
+    pub async fn start_child(&self, args: A) -> Result<Pid, SupervisorError> {
+        self.ask(|reply| Request::Start(args, reply)).await
+    }
+
+    /// Stops a child, which is forgotten.
+    ///
+    /// # Errors
+    /// The process lives and is no child of this supervisor.
+    pub async fn terminate_child(&self, pid: Pid) -> Result<(), SupervisorError> {
+        self.ask(|reply| Request::Terminate(pid, reply)).await
+    }
+
+    /// The children, in no order. For people: as many lines as there are children.
+    ///
+    /// # Errors
+    /// The supervisor does not live.
+    pub async fn which_children(&self) -> Result<Vec<ChildRow<Pid>>, CallError> {
+        self.call(Request::WhichChildren).await
+    }
+
+    /// Counts the children.
+    ///
+    /// # Errors
+    /// The supervisor does not live.
+    pub async fn count_children(&self) -> Result<ChildCounts, CallError> {
+        self.call(Request::CountChildren).await
+    }
+
+    /// Stops all children at once, then the supervisor with `reason`. Returns when it has ended.
+    ///
+    /// # Errors
+    /// The supervisor does not live.
+    pub async fn stop(&self, reason: Reason) -> Result<(), CallError> {
+        match self.call(|done| Request::Stop(reason, done)).await {
+            Ok(_) | Err(CallError::Exited(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<A> Clone for DynamicRef<A> {
+    fn clone(&self) -> Self {
+        Self(match &self.0 {
+            To::Address(address) => To::Address(address.clone()),
+            To::Name(named) => To::Name(named.clone()),
+        })
+    }
+}
+
+impl<A: Send + 'static> fmt::Debug for DynamicRef<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            To::Address(address) => fmt::Debug::fmt(address, f),
+            To::Name(named) => fmt::Debug::fmt(named, f),
+        }
+    }
+}
+
+/// The supervisor's state.
+struct Process<A: Send + 'static> {
+    cx: Cx<Request<A>>,
+    template: Arc<dyn Template<A>>,
+    children: DynamicChildren<LocalPid, A>,
+}
+
+/// The future of a dynamic supervisor's process.
+async fn supervise<A: Clone + Send + Sync + 'static>(
+    cx: Cx<Request<A>>,
+    spec: DynamicSupervisor<A>,
+    started: Reply<Result<(), StartError>>,
+) -> Reason {
+    cx.trap_exit(true);
+    cx.set_label("dynamic supervisor");
+    if let Some(name) = &spec.name
+        && let Err(error) = cx.register(name)
+    {
+        started.send(Err(error.into()));
+        return Reason::Normal;
+    }
+    let children = match DynamicChildren::new(spec.terms, spec.intensity, spec.auto_shutdown) {
+        Ok(children) => children,
+        Err(error) => {
+            if let Some(name) = &spec.name {
+                cx.node().unregister(name);
+            }
+            started.send(Err(error.into()));
+            return Reason::Normal;
+        }
+    };
+    started.send(Ok(()));
+    let mut process = Process { cx, template: spec.template, children };
+    let (reason, done) = process.run().await;
+    let Process { mut cx, children, .. } = process;
+    stop_all(&mut cx, children.shut_down()).await;
+    if let Some(done) = done {
+        cx.answer_at_exit(done);
+    }
+    reason
+}
+
+impl<A: Clone + Send + Sync + 'static> Process<A> {
+    /// Serves until it is to end; why, and who asked for it.
+    async fn run(&mut self) -> (Reason, Option<Reply<Reason>>) {
+        loop {
+            let done = match self.cx.recv().await {
+                Mail::Info(Info::Exit { from, reason }) if self.cx.is_told_by(from) => {
+                    return (reason, None);
+                }
+                Mail::Msg(Request::Stop(reason, done)) => return (reason, Some(done)),
+                Mail::Info(Info::Exit { from, reason }) => self.child_exited(from, &reason).await,
+                Mail::Info(_) => DynamicDone::Settled,
+                Mail::Msg(Request::TryAgain(token)) => {
+                    let now = self.cx.node().uptime();
+                    let next = self.children.try_again(token, now);
+                    restart(&self.cx, &self.template, next).await
+                }
+                Mail::Msg(request) => {
+                    self.answer(request).await;
+                    DynamicDone::Settled
+                }
+            };
+            match done {
+                DynamicDone::Settled => {}
+                // To itself, so it cannot be refused.
+                DynamicDone::TryAgain(token) => {
+                    drop(self.cx.address().send(Request::TryAgain(token)))
+                }
+                DynamicDone::GiveUp => {
+                    events::intensity_exceeded(self.cx.pid(), CHILD);
+                    return (Reason::Shutdown, None);
+                }
+                DynamicDone::AutoShutdown => return (Reason::Shutdown, None),
+            }
+        }
+    }
+
+    async fn child_exited(&mut self, from: Pid, reason: &Reason) -> DynamicDone<LocalPid> {
+        let now = self.cx.node().uptime();
+        match self.children.child_exited(from.local(), exit_kind(reason), now) {
+            DynamicExited::NotAChild => DynamicDone::Settled,
+            DynamicExited::Child(exit) => {
+                if exit.report == Report::Write {
+                    events::child_terminated(self.cx.pid(), CHILD, from, reason, 0);
+                }
+                restart(&self.cx, &self.template, exit.next).await
+            }
+        }
+    }
+
+    async fn answer(&mut self, request: Request<A>) {
+        let node = self.cx.pid().node();
+        match request {
+            Request::Start(args, reply) => {
+                let started = self.template.start(&args).await;
+                if let Ok(pid) = &started {
+                    self.children.started(pid.local(), args);
+                }
+                reply.send(started.map_err(SupervisorError::Start));
+            }
+            Request::Terminate(pid, reply) => {
+                let answer = self.terminate(pid).await;
+                reply.send(answer);
+            }
+            Request::WhichChildren(reply) => {
+                let rows = self.children.which_children();
+                reply.send(rows.map(|row| row.with_pid(|pid| pid.on(node))).collect());
+            }
+            Request::CountChildren(reply) => {
+                reply.send(self.children.count_children());
+            }
+            Request::Stop(..) | Request::TryAgain(_) => unreachable!("handled before"),
+        }
+    }
+
+    async fn terminate(&mut self, pid: Pid) -> Result<(), SupervisorError> {
+        let node = self.cx.node().clone();
+        let liveness = |local: LocalPid| match node.is_alive(local.on(node.id())) {
+            true => Liveness::Alive,
+            false => Liveness::Gone,
+        };
+        match self.children.terminate_child(pid.local(), liveness) {
+            DynamicTerminate::Stop(_) => {
+                let terms = self.children.terms();
+                let reason = stop_child(&mut self.cx, pid, terms.shutdown).await;
+                if terms.judge_stop(exit_kind(&reason)) == StopVerdict::Otherwise {
+                    events::child_stopped_otherwise(self.cx.pid(), CHILD, pid, &reason);
+                }
+                Ok(())
+            }
+            DynamicTerminate::Done => Ok(()),
+            DynamicTerminate::NotFound => Err(SupervisorError::NotFound),
+        }
+    }
+}
+
+async fn restart<A: Send + Sync + 'static>(
+    cx: &Cx<Request<A>>,
+    template: &Arc<dyn Template<A>>,
+    next: DynamicNext<'_, LocalPid, A>,
+) -> DynamicDone<LocalPid> {
+    let restart = match next {
+        DynamicNext::Done(done) => return done,
+        DynamicNext::Restart(restart) => restart,
+    };
+    let starting = template.start(restart.args());
+    let started = match starting.await {
+        Ok(pid) => {
+            events::child_started(cx.pid(), CHILD, pid, 1);
+            Started::Running(pid.local())
+        }
+        Err(StartError::Ignored) => Started::Ignored,
+        Err(error) => {
+            events::child_not_started(cx.pid(), CHILD, &error);
+            Started::Failed
+        }
+    };
+    restart.done(started)
+}
+
+/// Stops all children at once: asked together, killed together when the time is up.
+async fn stop_all<A: Send + 'static>(cx: &mut Cx<Request<A>>, mut draining: Draining<LocalPid>) {
+    let node = cx.pid().node();
+    let terms = draining.terms();
+    let tell = |cx: &Cx<Request<A>>, draining: &Draining<LocalPid>, reason: &Reason| {
+        for pid in draining.waiting() {
+            cx.exit(pid.on(node), reason.clone());
+        }
+    };
+    let limit = match terms.shutdown {
+        Shutdown::Brutal => {
+            tell(cx, &draining, &Reason::Kill);
+            None
+        }
+        Shutdown::Timeout(timeout) => {
+            tell(cx, &draining, &Reason::Shutdown);
+            Some(cx.node().uptime() + timeout)
+        }
+        Shutdown::Infinity => {
+            tell(cx, &draining, &Reason::Shutdown);
+            None
+        }
+    };
+    let mut limit = limit;
+    while !draining.is_done() {
+        let mail = match limit {
+            None => Some(cx.recv().await),
+            Some(end) => {
+                let left = end.saturating_sub(cx.node().uptime());
+                cx.recv_timeout(left).await
+            }
+        };
+        match mail {
+            Some(Mail::Info(Info::Exit { from, reason })) => {
+                if draining.gone(from.local(), exit_kind(&reason)) == Some(StopVerdict::Otherwise) {
+                    events::child_stopped_otherwise(cx.pid(), CHILD, from, &reason);
+                }
+            }
+            // Requests in the meantime are dropped: their callers hear that the supervisor ends.
+            Some(_) => {}
+            None => {
+                tell(cx, &draining, &Reason::Kill);
+                limit = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The specification of a supervisor: strategy, intensity, children in start order.
+
+use std::time::Duration;
+
+use linden_core::reply_channel;
+
+use super::child::{ChildSpec, NameChoice};
+use super::decision::{AutoShutdown, Policy, Strategy};
+use super::intensity::Intensity;
+use super::process::{self, SupervisorRef};
+use crate::error::StartError;
+
+/// A supervisor that can be started, again and again: its children are factories.
+///
+/// OTP source: `supervisor`. Defaults as OTP's: one restart in 5 s, no auto-shutdown.
+///
+/// # When not to use this
+/// For children that come and go at run time and are all alike: [`super::DynamicSupervisor`].
+#[derive(Clone, Debug)]
+pub struct Supervisor {
+    pub(super) policy: Policy,
+    pub(super) children: Vec<ChildSpec>,
+    pub(super) name: Option<Box<str>>,
+}
+
+impl Supervisor {
+    fn new(strategy: Strategy) -> Self {
+        Self { policy: Policy { strategy, ..Policy::default() }, children: Vec::new(), name: None }
+    }
+
+    /// A child that crashes is restarted, alone.
+    #[must_use]
+    pub fn one_for_one() -> Self {
+        Self::new(Strategy::OneForOne)
+    }
+
+    /// When a child crashes, all are stopped in reverse order and started again in order.
+    #[must_use]
+    pub fn one_for_all() -> Self {
+        Self::new(Strategy::OneForAll)
+    }
+
+    /// When a child crashes, it and those started after it are stopped in reverse order and started again in order.
+    #[must_use]
+    pub fn rest_for_one() -> Self {
+        Self::new(Strategy::RestForOne)
+    }
+
+    /// How many restarts within `period` are allowed; one more, and the supervisor stops its children and exits.
+    #[must_use]
+    pub fn intensity(mut self, restarts_max: u32, period: Duration) -> Self {
+        self.policy.intensity = Intensity { restarts_max, period };
+        self
+    }
+
+    /// Whether the end of significant children ends the supervisor.
+    #[must_use]
+    pub fn auto_shutdown(mut self, auto_shutdown: AutoShutdown) -> Self {
+        self.policy.auto_shutdown = auto_shutdown;
+        self
+    }
+
+    /// Adds a child behind the others.
+    #[must_use]
+    pub fn child(mut self, child: ChildSpec) -> Self {
+        self.children.push(child);
+        self
+    }
+
+    /// Registers the supervisor under a name.
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Starts the supervisor and its children on the current node; returns when all have started.
+    ///
+    /// # Errors
+    /// [`StartError`]; what had started is stopped again.
+    ///
+    /// # Panics
+    /// Outside of every node.
+    pub async fn start(&self) -> Result<SupervisorRef, StartError> {
+        let (started, waits) = reply_channel();
+        let spec = self.clone();
+        let address = linden_core::spawn(|cx| process::supervise(cx, spec, started));
+        crate::gen_server::await_start(waits).await?;
+        Ok(SupervisorRef::by_address(address))
+    }
+
+    /// As [`Supervisor::start`], linked to the process that calls it before the supervisor runs.
+    ///
+    /// # Errors
+    /// [`StartError`]; what had started is stopped again.
+    ///
+    /// # Panics
+    /// Outside of every process.
+    pub async fn start_link(&self) -> Result<SupervisorRef, StartError> {
+        let (started, waits) = reply_channel();
+        let spec = self.clone();
+        let address = linden_core::spawn_link(|cx| process::supervise(cx, spec, started));
+        crate::gen_server::await_start(waits).await?;
+        Ok(SupervisorRef::by_address(address))
+    }
+
+    pub(super) fn with_name(mut self, choice: &NameChoice) -> Self {
+        match choice {
+            NameChoice::Own => {}
+            NameChoice::None => self.name = None,
+            NameChoice::Given(name) => self.name = Some(name.clone()),
+        }
+        self
+    }
+}
