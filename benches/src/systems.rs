@@ -7,6 +7,7 @@
 
 pub(crate) mod actix;
 pub(crate) mod kameo;
+pub(crate) mod linden;
 pub(crate) mod otp;
 pub(crate) mod ractor;
 mod runtimes;
@@ -24,9 +25,7 @@ pub(crate) fn run(
     params: Params,
 ) -> Result<Vec<Metric>, Unsupported> {
     match system {
-        System::Linden => {
-            Err(Unsupported("the adapter of this system is not built yet".to_owned()))
-        }
+        System::Linden => linden::run(scenario, variant, params),
         System::Tokio => tokio::run(scenario, variant, params),
         System::Ractor => ractor::run(scenario, variant, params),
         System::Kameo => kameo::run(scenario, variant, params),
