@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use crate::cell::{self, CellRef, EXITING, Header, NAMED, PARENT_LINKED, REMOTE, SignalNode, TRAP_EXIT};
 use crate::hook::{panic_reason, wake_guarded};
 use crate::id::Pid;
-use crate::introspect::{ExitEvent, ProcessInfo};
+use crate::introspect::{ExitEvent, ExitOrigin, ProcessInfo};
 use crate::links::Bonds;
 use crate::mailbox::{Idle, LinkKind, reverse};
 use crate::reason::Reason;
@@ -57,16 +57,19 @@ impl Worker {
                 // SAFETY: owned.
                 poll_due |= drained.woken || (drained.mail && unsafe { header.owner() }.waiting);
             }
-            let mut ended = self.doom.take();
-            if ended.is_none() && poll_due {
+            if self.doomed.get() {
+                // SAFETY: owned.
+                unsafe { self.end(cell, self.take_doom()) };
+                return;
+            }
+            if poll_due {
                 poll_due = false;
                 // SAFETY: owned.
-                ended = unsafe { self.poll(cell) };
-            }
-            if let Some(reason) = ended {
-                // SAFETY: owned.
-                unsafe { self.end(cell, reason) };
-                return;
+                if let Some(reason) = unsafe { self.poll(cell) } {
+                    // SAFETY: owned.
+                    unsafe { self.end(cell, reason) };
+                    return;
+                }
             }
             if self.yielding.replace(false) || drains > DRAINS_MAX {
                 self.give_back(header);
@@ -110,9 +113,16 @@ impl Worker {
         // SAFETY: the caller's promise.
         let polled = catch_unwind(AssertUnwindSafe(|| unsafe { Header::poll(cell, &mut cx) }));
         match polled {
-            Ok(Poll::Pending) => self.doom.take(),
-            Ok(Poll::Ready(reason)) => Some(reason),
-            Err(payload) => Some(panic_reason(payload)),
+            Ok(Poll::Pending) if self.doomed.get() => Some(self.take_doom()),
+            Ok(Poll::Pending) => None,
+            Ok(Poll::Ready(reason)) => {
+                self.doomed.set(false);
+                Some(reason)
+            }
+            Err(payload) => {
+                self.doomed.set(false);
+                Some(panic_reason(payload))
+            }
         }
     }
 
@@ -142,7 +152,7 @@ impl Worker {
                     Some(link)
                 }
                 // Mail behind the signal that ends the process is not acted on, but answered at its death.
-                LinkKind::Signal if self.doom.borrow().is_some() => Some(link),
+                LinkKind::Signal if self.doomed.get() => Some(link),
                 // SAFETY: as above.
                 LinkKind::Signal => unsafe { self.act(cell, cell::open_signal(link)) },
             };
@@ -283,6 +293,17 @@ impl Worker {
         }
     }
 
+    /// The process that runs must end for this reason; the first counts.
+    fn set_doom(&self, reason: Reason) {
+        self.doomed.set(true);
+        self.doom.borrow_mut().get_or_insert(reason);
+    }
+
+    /// Stays doomed until the end is over, so that the report knows that a signal ended the process.
+    fn take_doom(&self) -> Reason {
+        self.doom.take().unwrap_or(Reason::Killed)
+    }
+
     fn take_exit(&self, header: &Header, from: Pid, reason: Reason, via: ExitVia) -> Option<Info> {
         let trap = if header.flag(TRAP_EXIT) {
             Trap::On
@@ -298,7 +319,7 @@ impl Worker {
             ExitAction::Drop => None,
             ExitAction::Deliver => Some(Info::Exit { from, reason }),
             ExitAction::End(reason) => {
-                self.doom.borrow_mut().get_or_insert(reason);
+                self.set_doom(reason);
                 None
             }
         }
@@ -385,13 +406,14 @@ impl Worker {
         node.dead_letters.unread.fetch_add(unread, Ordering::Relaxed);
         self.settle_orphans(|| reason.clone());
         self.exit_reason.take();
+        self.doomed.set(false);
         self.doom.take();
         self.yielding.set(false);
         self.set_current(None);
         let ended = &self.remote().ended;
         ended.store(ended.load(Ordering::Relaxed) + 1, Ordering::Release);
-        // SAFETY: the process's own count, given back once.
-        unsafe { cell::release(cell) };
+        // SAFETY: this worker ended the process, and does not use it again.
+        unsafe { cell::release_own(cell) };
     }
 
     fn report(&self, header: &Header, flags: u32, reason: &Reason) {
@@ -411,6 +433,7 @@ impl Worker {
             parent: node.parent_of(header),
             unread: header.unread.load(Ordering::Relaxed),
             reason,
+            origin: if self.doomed.get() { ExitOrigin::Signal } else { ExitOrigin::Own },
             detail: detail.as_deref(),
         };
         let told = catch_unwind(AssertUnwindSafe(|| listener.process_exited(&event)));

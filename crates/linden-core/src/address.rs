@@ -101,6 +101,7 @@ impl<M: Message> Address<M> {
     ///
     /// # Errors
     /// The process does not live; the message is back.
+    #[inline]
     pub fn send(&self, message: M) -> Result<(), SendError<M>> {
         worker::charge(1);
         match &self.place {
@@ -114,13 +115,15 @@ impl<M: Message> Address<M> {
                 }
             },
             Place::Remote(remote) => {
-                remote.send(Letter::new(message));
+                // What cannot be encoded is counted as dropped.
+                let _ = remote.send(Letter::new(message));
                 Ok(())
             }
         }
     }
 
     /// A call: `request` makes the message around the place for its answer. Sent when it is first awaited.
+    #[inline]
     pub fn call<R>(&self, request: impl FnOnce(Reply<R>) -> M) -> Call<'_, R> {
         Call::new((&self.place).into(), request)
     }
@@ -220,6 +223,7 @@ impl<M: Message> Named<M> {
     ///
     /// # Errors
     /// Nobody owns it, or the owner reads other messages; the message is back.
+    #[inline]
     pub fn send(&self, message: M) -> Result<(), SendError<M>> {
         worker::charge(1);
         let letter = Letter::new(message);
@@ -239,6 +243,7 @@ impl<M: Message> Named<M> {
     }
 
     /// A call to the process that owns the name when the call is first awaited.
+    #[inline]
     pub fn call<R>(&self, request: impl FnOnce(Reply<R>) -> M) -> Call<'_, R> {
         Call::new(crate::call::Target::Name(self.slot()), request)
     }

@@ -7,16 +7,18 @@ use std::time::Duration;
 
 use crate::address::{Place, RemoteProcess};
 use crate::cell::{CellRef, Letter};
-use crate::deadline::Deadline;
+use crate::deadline::{self, OwnTimer};
 use crate::message::Message;
 use crate::names::NameSlot;
 use crate::node::Node;
 use crate::reason::Reason;
 use crate::reply::{CallError, Reply, ReplyReceiver, reply_pair};
+use crate::timer::{NEVER, ticks};
 use crate::worker;
 
 /// A call's timeout when it sets none, as OTP's.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+const CALL_TIMEOUT_TICKS: u64 = CALL_TIMEOUT.as_millis() as u64;
 
 /// A call that was not awaited yet, or waits for its answer.
 ///
@@ -32,14 +34,11 @@ pub struct Call<'a, R> {
     /// Until it is sent.
     letter: Option<Letter>,
     receiver: ReplyReceiver<R>,
-    timeout: Option<Duration>,
-    /// From the sending on. The node is that of whoever waits, or the server's.
-    deadline: Option<Box<(Node, Deadline)>>,
-    near: NearDeadline,
+    /// Until it is sent, the timeout in ticks; then the deadline.
+    time: u64,
+    /// What is armed for the deadline, when the process's one wake-up does not do.
+    own_timer: Option<Box<OwnTimer>>,
 }
-
-/// The deadline of a call that waits inside a process: its tick, with nothing of its own armed.
-type NearDeadline = Option<Deadline>;
 
 /// To whom a call goes.
 #[derive(Clone, Copy)]
@@ -61,27 +60,27 @@ impl<'a> From<&'a Place> for Target<'a> {
 }
 
 impl<'a, R> Call<'a, R> {
+    #[inline]
     pub(crate) fn new<M: Message>(target: Target<'a>, request: impl FnOnce(Reply<R>) -> M) -> Self {
         let (reply, receiver) = reply_pair();
         Self {
             target,
             letter: Some(Letter::new(request(reply))),
             receiver,
-            timeout: Some(CALL_TIMEOUT),
-            deadline: None,
-            near: None,
+            time: CALL_TIMEOUT_TICKS,
+            own_timer: None,
         }
     }
 
     /// Waits at most so long for the answer; default [`CALL_TIMEOUT`]. Counted from the sending; never ended early.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.time = ticks(timeout);
         self
     }
 
     /// Waits as long as the server lives.
     pub fn no_timeout(mut self) -> Self {
-        self.timeout = None;
+        self.time = NEVER;
         self
     }
 
@@ -94,7 +93,7 @@ impl<'a, R> Call<'a, R> {
                 self.send_to(&cell, letter)
             }
             Target::Remote(remote) => {
-                remote.send(letter);
+                remote.send(letter).map_err(CallError::Codec)?;
                 self.start_clock(&remote.node);
                 Ok(())
             }
@@ -120,32 +119,18 @@ impl<'a, R> Call<'a, R> {
     }
 
     fn start_clock(&mut self, server: &Node) {
-        let Some(timeout) = self.timeout else { return };
+        if self.time == NEVER {
+            return;
+        }
         worker::with_here(|worker| match worker {
             // Inside a process: the worker's node outlasts every poll, so no handle is kept.
-            Some(worker) => self.near = Some(Deadline::after(worker.node(), timeout)),
+            Some(worker) => self.time = deadline::after(worker.node(), self.time),
             None => {
                 let node = worker::current_node().unwrap_or_else(|| server.clone());
-                let deadline = Deadline::after(node.inner(), timeout);
-                self.deadline = Some(Box::new((node, deadline)));
+                self.time = deadline::after(node.inner(), self.time);
+                self.own_timer = Some(OwnTimer::new(node));
             }
         });
-    }
-
-    fn poll_deadline(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if let Some(far) = &mut self.deadline {
-            let (node, deadline) = &mut **far;
-            return deadline.poll(node, cx);
-        }
-        let Some(deadline) = &mut self.near else {
-            return Poll::Pending;
-        };
-        worker::with_here(|worker| match worker {
-            Some(worker) => deadline.poll(&worker.handle, cx),
-            // Sent inside a process and awaited outside of it: no clock is at hand, so the call waits for the answer or the
-            // server's end.
-            None => Poll::Pending,
-        })
     }
 }
 
@@ -157,9 +142,8 @@ pub fn reply_channel<R>() -> (Reply<R>, Call<'static, R>) {
         target: Target::Elsewhere,
         letter: None,
         receiver,
-        timeout: None,
-        deadline: None,
-        near: None,
+        time: NEVER,
+        own_timer: None,
     };
     (reply, call)
 }
@@ -171,17 +155,23 @@ impl<R> Future for Call<'_, R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let call = self.get_mut();
-        if let Some(letter) = call.letter.take()
-            && let Err(error) = call.send(letter)
-        {
-            return Poll::Ready(Err(error));
+        if let Some(letter) = call.letter.take() {
+            call.receiver.register_early(cx);
+            if let Err(error) = call.send(letter) {
+                return Poll::Ready(Err(error));
+            }
+        } else {
+            match call.receiver.poll(cx) {
+                Poll::Ready(Ok(answer)) => return Poll::Ready(Ok(answer)),
+                Poll::Ready(Err(Reason::NoProc)) => return Poll::Ready(Err(CallError::NoProc)),
+                Poll::Ready(Err(reason)) => return Poll::Ready(Err(CallError::Exited(reason))),
+                Poll::Pending => {}
+            }
         }
-        match call.receiver.poll(cx) {
-            Poll::Ready(Ok(answer)) => Poll::Ready(Ok(answer)),
-            Poll::Ready(Err(Reason::NoProc)) => Poll::Ready(Err(CallError::NoProc)),
-            Poll::Ready(Err(reason)) => Poll::Ready(Err(CallError::Exited(reason))),
-            Poll::Pending => call.poll_deadline(cx).map(|()| Err(CallError::Timeout)),
+        if call.time == NEVER {
+            return Poll::Pending;
         }
+        deadline::poll(call.time, &mut call.own_timer, cx).map(|()| Err(CallError::Timeout))
     }
 }
 

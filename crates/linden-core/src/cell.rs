@@ -72,6 +72,9 @@ pub(crate) struct Owner {
     pub(crate) inbox: Inbox,
     /// The process sits in a `recv`: mail makes it run.
     pub(crate) waiting: bool,
+    /// Counts of this cell taken in advance, for wakers that the process leaves: one that comes back by waking the process
+    /// goes here, so that a call touches the shared count only now and then.
+    spare_counts: u16,
     /// The tick of the wake-up that is armed for a deadline of this process; 0 for none. See `deadline.rs`.
     pub(crate) armed: u32,
 }
@@ -133,6 +136,7 @@ pub(crate) struct Letter {
 unsafe impl Send for Letter {}
 
 impl Letter {
+    #[inline(always)]
     pub(crate) fn new<M: Message>(message: M) -> Self {
         let envelope = Box::new(Envelope {
             link: Link::new(LinkKind::Message),
@@ -182,6 +186,7 @@ impl fmt::Debug for Letter {
 ///
 /// # Safety
 /// `link` leads an `Envelope<M>` that the caller owns.
+#[inline(always)]
 pub(crate) unsafe fn open_envelope<M>(link: NonNull<Link>) -> M {
     // SAFETY: the caller's promise; envelopes are made by `Box`.
     let envelope = unsafe { Box::from_raw(link.cast::<Envelope<M>>().as_ptr()) };
@@ -331,6 +336,7 @@ impl<M: Message, F: Future<Output: IntoReason> + Send + 'static> NewCell<M, F> {
                 owner: UnsafeCell::new(Owner {
                     inbox: Inbox::new(),
                     waiting: false,
+                    spare_counts: 0,
                     armed: 0,
                 }),
             },
@@ -589,6 +595,66 @@ impl fmt::Debug for CellRef {
     }
 }
 
+/// How many counts a process takes in advance.
+const SPARE_COUNTS: u16 = 64;
+
+/// One count of the process that runs here, for a waker that it leaves somewhere.
+///
+/// # Safety
+/// The process is being run by this thread, and no other reference to its owner part is held.
+pub(crate) unsafe fn lend_count(header: NonNull<Header>) {
+    // SAFETY: the process runs here.
+    let cell = unsafe { header.as_ref() };
+    // SAFETY: the caller's promise.
+    let owner = unsafe { cell.owner() };
+    if owner.spare_counts == 0 {
+        cell.refs.fetch_add(u32::from(SPARE_COUNTS), Ordering::Relaxed);
+        owner.spare_counts = SPARE_COUNTS;
+    }
+    owner.spare_counts -= 1;
+}
+
+/// Wakes the process and gives up one count: back to the process when this wake makes it run.
+///
+/// # Safety
+/// The caller owns one count and does not use it again.
+pub(crate) unsafe fn wake_counted(header: NonNull<Header>) {
+    // SAFETY: the caller's count keeps the cell.
+    let cell = unsafe { header.as_ref() };
+    match cell.mail.wake() {
+        // SAFETY: the caller's promise.
+        Wake::Noted => unsafe { release(header) },
+        Wake::Schedule => {
+            // Between the change to `RUNNING` and the run queue this thread is the process's owner.
+            // SAFETY: as said, and the reference ends with the statement.
+            let spare = unsafe { &mut cell.owner().spare_counts };
+            if *spare < u16::MAX {
+                *spare += 1;
+            } else {
+                // SAFETY: the caller's promise; the process's own count keeps the cell.
+                unsafe { release(header) };
+            }
+            worker::schedule(header);
+        }
+    }
+}
+
+/// Gives back the counts of a process that has ended: its own, and those taken in advance.
+///
+/// # Safety
+/// The caller is the worker that ended the process, and does not use it again.
+pub(crate) unsafe fn release_own(header: NonNull<Header>) {
+    // SAFETY: the process's own count keeps the cell.
+    let cell = unsafe { header.as_ref() };
+    // SAFETY: the caller is the owner.
+    let spare = std::mem::take(unsafe { &mut cell.owner().spare_counts });
+    if spare > 0 {
+        cell.refs.fetch_sub(u32::from(spare), Ordering::Release);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { release(header) };
+}
+
 fn wake(header: NonNull<Header>) {
     // SAFETY: the callers hold a count.
     match unsafe { header.as_ref() }.mail.wake() {
@@ -606,10 +672,8 @@ pub(crate) static WAKER_TABLE: RawWakerVTable = RawWakerVTable::new(
         RawWaker::new(cell, &WAKER_TABLE)
     },
     |cell| {
-        let header = header_of(cell);
-        wake(header);
         // SAFETY: waking by value gives up the waker's count.
-        unsafe { release(header) };
+        unsafe { wake_counted(header_of(cell)) };
     },
     |cell| wake(header_of(cell)),
     |cell| {

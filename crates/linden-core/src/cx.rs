@@ -19,7 +19,7 @@ use crate::address::Address;
 use crate::cell::{
     self, CellRef, EXITING, Header, Letter, REMOTE, SignalNode, TRAP_EXIT, envelope_message, open_envelope, open_signal,
 };
-use crate::deadline::Deadline;
+use crate::deadline;
 use crate::id::{Pid, Ref};
 use crate::inbox::Place;
 use crate::introspect::{CrashDetail, ProcessInfo};
@@ -317,13 +317,21 @@ impl<M: Message> Cx<M> {
         self.here(|worker| *worker.crash_detail.borrow_mut() = Some(Box::new(detail)));
     }
 
-    /// Says why the process is ending, while it still runs: replies that it drops from now on answer with the reason, and so
-    /// do those that a caught panic dropped.
+    /// Says why the process is ending, while it still runs: replies that a caught panic dropped answer with the reason.
     ///
     /// # Panics
     /// Outside of the process.
     pub fn set_exit_reason(&self, reason: &Reason) {
         self.here(|worker| worker.settle_orphans(|| reason.clone()));
+    }
+
+    /// Runs `last`, the dropping of what an ending process owns: replies that go with it answer with the exit reason.
+    ///
+    /// # Panics
+    /// Outside of the process, and when `last` does.
+    pub fn end_with<R>(&self, reason: &Reason, last: impl FnOnce() -> R) -> R {
+        self.check_here();
+        worker::with_exit_reason(reason, last)
     }
 
     /// Answers `reply` with the process's exit reason when it has ended, as a monitor would.
@@ -417,11 +425,12 @@ impl<M: Message> Cx<M> {
     /// As [`Cx::recv`], for at most `timeout`; `None` when nothing came.
     pub async fn recv_timeout(&mut self, timeout: Duration) -> Option<Mail<M>> {
         let node = self.node().clone();
-        let mut deadline = Deadline::after(node.inner(), timeout);
+        let at = deadline::after(node.inner(), ticks(timeout));
+        let mut own_timer = None;
         let mut recv = self.recv();
         std::future::poll_fn(|cx| match Pin::new(&mut recv).poll(cx) {
             Poll::Ready(mail) => Poll::Ready(Some(mail)),
-            Poll::Pending => deadline.poll(&node, cx).map(|()| None),
+            Poll::Pending => deadline::poll(at, &mut own_timer, cx).map(|()| None),
         })
         .await
     }
@@ -439,11 +448,12 @@ impl<M: Message> Cx<M> {
         mut wanted: impl FnMut(MailRef<'_, M>) -> bool,
     ) -> Option<Mail<M>> {
         let node = self.node().clone();
-        let mut deadline = Deadline::after(node.inner(), timeout);
+        let at = deadline::after(node.inner(), ticks(timeout));
+        let mut own_timer = None;
         let mut place = None;
         std::future::poll_fn(|cx| match self.poll_match(cx, &mut place, &mut wanted) {
             Poll::Ready(mail) => Poll::Ready(Some(mail)),
-            Poll::Pending => deadline.poll(&node, cx).map(|()| None),
+            Poll::Pending => deadline::poll(at, &mut own_timer, cx).map(|()| None),
         })
         .await
     }
@@ -455,7 +465,7 @@ impl<M: Message> Cx<M> {
         wanted: &mut impl FnMut(MailRef<'_, M>) -> bool,
     ) -> Poll<Mail<M>> {
         let header = self.cell.as_ptr();
-        self.poll_inbox(cx, || {
+        let link = self.poll_inbox(cx, || {
             // SAFETY: `poll_inbox` checked that the process is polled here; mail is only appended between two polls of one
             // future, for it borrows the `Cx`.
             unsafe {
@@ -465,7 +475,8 @@ impl<M: Message> Cx<M> {
                     None => wanted(MailRef::Msg(envelope_message(link))),
                 })
             }
-        })
+        });
+        link.map(|link| self.open(link))
     }
 
     /// Takes mail by `take`; refills the inbox from the mailbox when there is none, and otherwise waits.
@@ -473,7 +484,7 @@ impl<M: Message> Cx<M> {
         &self,
         cx: &Context<'_>,
         mut take: impl FnMut() -> Option<NonNull<Link>>,
-    ) -> Poll<Mail<M>> {
+    ) -> Poll<NonNull<Link>> {
         self.here(|worker| {
             if worker.messages_left.get() == 0 || worker.reductions_left.get() == 0 {
                 worker.yielding.set(true);
@@ -483,13 +494,13 @@ impl<M: Message> Cx<M> {
                 return Poll::Pending;
             }
             loop {
-                if worker.doom.borrow().is_some() {
+                if worker.doomed.get() {
                     return Poll::Pending;
                 }
                 if let Some(link) = take() {
                     worker.messages_left.set(worker.messages_left.get() - 1);
                     worker.reductions_left.set(worker.reductions_left.get() - 1);
-                    return Poll::Ready(self.open(link));
+                    return Poll::Ready(link);
                 }
                 // SAFETY: the process is polled here, and `take` gave its reference back.
                 if !unsafe { worker.drain_for_recv(self.cell.as_ptr()) } {
@@ -510,6 +521,7 @@ impl<M: Message> Cx<M> {
         }
     }
 
+    #[inline]
     fn open(&self, link: NonNull<Link>) -> Mail<M> {
         // SAFETY: taken from the inbox, so it is owned here.
         match unsafe { link.as_ref() }.kind() {
@@ -566,12 +578,15 @@ pub struct Recv<'a, M: Message> {
 impl<M: Message> Future for Recv<'_, M> {
     type Output = Mail<M>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Mail<M>> {
         let cell = self.cx.cell.as_ptr();
-        self.cx.poll_inbox(cx, || {
+        // Only the link comes back from the part that is not inlined: the message is read straight to where it is used.
+        let link = self.cx.poll_inbox(cx, || {
             // SAFETY: `poll_inbox` checked that the process is polled here; the reference ends with the statement.
             unsafe { cell.as_ref().owner() }.inbox.pop_front()
-        })
+        });
+        link.map(|link| self.cx.open(link))
     }
 }
 

@@ -9,81 +9,96 @@
 //! A deadline is checked against the node's coarse clock and is never early.
 
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
+use crate::id::LocalPid;
 use crate::node::{Node, NodeInner};
-use crate::timer::{TimerEntry, ticks};
+use crate::timer::{TimerEntry, TimerKey};
 use crate::worker;
 
 /// From here on a duration is measured from the coarse clock: what that is late is little against it.
-const COARSE_FROM: Duration = Duration::from_secs(1);
+const COARSE_FROM_TICKS: u64 = 1000;
 /// How far ahead the process's one wake-up reaches: its tick is kept in 32 bits.
 const NEAR: u64 = 1 << 30;
 
-/// A moment of the node's clock, and what is armed for it.
-pub(crate) struct Deadline {
-    at: u64,
-    own_timer: Option<OwnTimer>,
+/// A timer with a waker of its own, taken back when the deadline is not waited for any more.
+pub(crate) struct OwnTimer {
+    node: Node,
+    armed: Option<(TimerKey, Waker)>,
 }
 
-/// A timer with a waker of its own, taken back when the deadline is not waited for any more.
-struct OwnTimer {
-    node: Node,
-    key: crate::timer::TimerKey,
-    waker: Waker,
+impl OwnTimer {
+    /// A timer on `node` that is not armed yet: for a wait outside of processes.
+    pub(crate) fn new(node: Node) -> Box<Self> {
+        Box::new(Self { node, armed: None })
+    }
+
+    fn disarm(&mut self) {
+        if let Some((key, _)) = self.armed.take() {
+            self.node.inner().timers.cancel(key);
+        }
+    }
+
+    fn arm(&mut self, at: u64, waker: &Waker) {
+        if self.armed.as_ref().is_some_and(|(_, armed)| armed.will_wake(waker)) {
+            return;
+        }
+        self.disarm();
+        let entry = TimerEntry::WakeTask(waker.clone());
+        let key = self.node.inner().arm(at, entry).key();
+        self.armed = Some((key, waker.clone()));
+    }
 }
 
 impl Drop for OwnTimer {
     fn drop(&mut self) {
-        self.node.inner().timers.cancel(self.key);
+        self.disarm();
     }
 }
 
-impl Deadline {
-    pub(crate) fn after(node: &NodeInner, duration: Duration) -> Self {
-        let now = if duration < COARSE_FROM {
-            node.update_clock()
-        } else {
-            node.timers.now()
-        };
-        Self {
-            at: now.saturating_add(ticks(duration)).saturating_add(1),
-            own_timer: None,
-        }
-    }
+/// The tick at which a wait of so many ticks, begun now, is over.
+pub(crate) fn after(node: &NodeInner, ticks: u64) -> u64 {
+    let now = if ticks < COARSE_FROM_TICKS {
+        node.update_clock()
+    } else {
+        node.timers.now()
+    };
+    now.saturating_add(ticks).saturating_add(1)
+}
 
-    /// Ready when the moment passed; otherwise the waker in `cx` is woken then.
-    pub(crate) fn poll(&mut self, node: &Node, cx: &Context<'_>) -> Poll<()> {
-        let now = node.inner().timers.now();
-        if now >= self.at {
-            self.own_timer = None;
+/// Ready when the tick `at` has passed; otherwise the waker in `cx` is woken then.
+///
+/// A wait that began inside a process and goes on where no node is at hand has no clock: it is not ended by time.
+pub(crate) fn poll(at: u64, own_timer: &mut Option<Box<OwnTimer>>, cx: &Context<'_>) -> Poll<()> {
+    if let Some(timer) = own_timer {
+        if timer.node.inner().timers.now() >= at {
             return Poll::Ready(());
         }
-        if let Some(own) = worker::own_process(cx.waker()) {
-            // SAFETY: the process runs here.
-            let header = unsafe { own.as_ref() };
-            if self.at - now < NEAR && std::ptr::eq(header.node(), node.inner()) {
+        timer.arm(at, cx.waker());
+        return Poll::Pending;
+    }
+    worker::with_here(|worker| {
+        let Some(worker) = worker else {
+            return Poll::Pending;
+        };
+        let now = worker.node().timers.now();
+        if now >= at {
+            return Poll::Ready(());
+        }
+        match worker::own_process(cx.waker()) {
+            Some(own) if at - now < NEAR => {
+                // SAFETY: the process runs here.
+                let header = unsafe { own.as_ref() };
                 // SAFETY: it is being polled on this thread, so this is its owner; the reference ends with the statement.
                 let armed = unsafe { &mut header.owner().armed };
-                arm_process(node.inner(), header.local, armed, now, self.at);
-                return Poll::Pending;
+                arm_process(worker.node(), header.local, armed, now, at);
             }
+            _ => own_timer.insert(OwnTimer::new(worker.handle.clone())).arm(at, cx.waker()),
         }
-        if self.own_timer.as_ref().is_some_and(|timer| timer.waker.will_wake(cx.waker())) {
-            return Poll::Pending;
-        }
-        let waker = cx.waker().clone();
-        let key = node.inner().arm(self.at, TimerEntry::WakeTask(waker.clone())).key();
-        self.own_timer = Some(OwnTimer {
-            node: node.clone(),
-            key,
-            waker,
-        });
         Poll::Pending
-    }
+    })
 }
 
-fn arm_process(node: &NodeInner, local: crate::id::LocalPid, armed: &mut u32, now: u64, at: u64) {
+fn arm_process(node: &NodeInner, local: LocalPid, armed: &mut u32, now: u64, at: u64) {
     let (now, wanted) = (now as u32, at as u32);
     let is_ahead = *armed != 0 && (armed.wrapping_sub(now) as i32) > 0;
     if is_ahead && (wanted.wrapping_sub(*armed) as i32) >= 0 {

@@ -52,9 +52,13 @@ impl IdleSet {
         Search::Granted
     }
 
-    /// The searcher found work. It must then call [`IdleSet::sleeper_to_wake`], for there may be more of it.
+    /// The searcher found work, or gives up. Before it runs anything it must look whether there is more, and then call
+    /// [`IdleSet::sleeper_to_wake`]: who added work meanwhile counted on the searcher.
     pub(crate) fn end_search(&self) {
         self.counts.fetch_sub(SEARCHING, Ordering::SeqCst);
+        if !cfg!(linden_weaken = "idle_end_fence") {
+            fence(Ordering::SeqCst);
+        }
     }
 
     /// Announces that `worker` goes to sleep. It must look at every queue once more after this, and call

@@ -108,8 +108,19 @@ pub struct ExitEvent<'a> {
     pub unread: u32,
     /// Why it ended.
     pub reason: &'a Reason,
+    /// Whether it ended by itself or was ended.
+    pub origin: ExitOrigin,
     /// What the process left for the report ([`crate::Cx::set_crash_detail`]).
     pub detail: Option<&'a CrashDetail>,
+}
+
+/// Whose doing a process's end was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExitOrigin {
+    /// Its own: it returned the reason or panicked.
+    Own,
+    /// An exit signal ended it: of a linked process, or one that was sent to it.
+    Signal,
 }
 
 /// What a process leaves for its crash report.

@@ -93,7 +93,7 @@ not_under_loom! {
     pub use cx::{Cx, Flush, MailRef, Recv, process_size, yield_now};
     pub use hook::panic_reason;
     pub use id::{LocalPid, NodeId, Pid, Ref};
-    pub use introspect::{CrashDetail, CurrentProcess, ExitEvent, ExitListener, ProcessInfo, ProcessRow, Status, current_process};
+    pub use introspect::{CrashDetail, CurrentProcess, ExitEvent, ExitListener, ExitOrigin, ProcessInfo, ProcessRow, Status, current_process};
     pub use message::{
         Codec, CodecError, EncodedMessage, Format, Message, MethodInfo, MethodKind, Payload,
     };
@@ -105,7 +105,7 @@ not_under_loom! {
     pub use signal::{ExitVia, Info, Mail};
     #[cfg(feature = "sim")]
     pub use sim::Simulation;
-    pub use spawn::{spawn, spawn_link};
+    pub use spawn::{spawn, spawn_link, unlink};
     pub use stop::StopReport;
     pub use timer::TimerRef;
     pub use transport::{AnswerError, Body, Destination, Packet, Transport};

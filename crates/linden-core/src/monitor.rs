@@ -7,7 +7,7 @@
 //! Absent: retiring the stuck worker itself, which is what it takes when *all* workers are stuck.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -26,8 +26,10 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// A worker starts to work.
+    /// A worker starts to work, and is no longer counted as asleep.
     pub(crate) fn wake(&self) {
+        // Pairs with the fence in `run`: either the watch sees this worker awake, or this worker sees the watch asleep.
+        fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel) {
             self.call_now();
         }
@@ -45,6 +47,8 @@ impl Watch {
 struct Seen {
     workers: Vec<u64>,
     driver: u64,
+    /// The injector was not empty.
+    left: bool,
     all_asleep: bool,
 }
 
@@ -54,7 +58,8 @@ pub(crate) fn run(node: &Arc<NodeInner>) {
     let mut guard = node.watch.lock.lock();
     while !node.has_quit() {
         if seen.all_asleep {
-            node.watch.asleep.store(true, Ordering::Release);
+            node.watch.asleep.store(true, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
             // A worker that woke before it could see the flag is caught by the second look.
             if node.idle.sleeping() == node.remotes.len() && !node.has_quit() {
                 node.watch.call.wait(&mut guard);
@@ -86,10 +91,12 @@ fn look(node: &NodeInner, seen: &mut Seen) {
                 }
             })
             .count();
-        if unserved || stranded > 0 {
+        let left = !node.injector.is_empty();
+        if unserved || stranded > 0 || (left && seen.left) {
             node.wake_any_sleeper();
         }
     }
+    seen.left = !node.injector.is_empty();
     seen.workers = workers;
     seen.driver = driver;
 }

@@ -53,7 +53,7 @@ pub(crate) struct NodeInner {
     pub(crate) timers: Timers,
     pub(crate) injector: Injector,
     pub(crate) idle: IdleSet,
-    pub(crate) remotes: Box<[Remote]>,
+    pub(crate) remotes: Box<[Arc<Remote>]>,
     pub(crate) driving: Driving,
     pub(crate) watch: Watch,
     pub(crate) dead_letters: DeadLetters,
@@ -111,12 +111,13 @@ pub struct DeadLetterCounts {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Clock {
     Real(Instant),
+    #[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "used by the simulator alone"))]
     /// tokio's clock, which its tests can pause. Read only inside the runtime.
     Virtual(tokio::time::Instant),
 }
 
 impl Clock {
-    fn elapsed(self) -> Duration {
+    pub(crate) fn elapsed(self) -> Duration {
         match self {
             Self::Real(start) => start.elapsed(),
             Self::Virtual(start) => start.elapsed(),
@@ -231,7 +232,7 @@ impl Node {
             timers: Timers::new(),
             injector: Injector::default(),
             idle: IdleSet::new(),
-            remotes: stealers.into_iter().map(Remote::new).collect(),
+            remotes: stealers.into_iter().map(|stealer| Arc::new(Remote::new(stealer))).collect(),
             driving: Driving::new(),
             watch: Watch::default(),
             dead_letters: DeadLetters::default(),
@@ -536,7 +537,7 @@ impl NodeInner {
     /// Ends workers and watch. Nothing lives any more, or what lives is given up.
     pub(crate) fn quit(&self) {
         self.life.quit.store(true, Ordering::Release);
-        self.remotes.iter().for_each(Remote::unpark);
+        self.remotes.iter().for_each(|worker| worker.unpark());
         self.watch.call_now();
     }
 
@@ -611,7 +612,12 @@ impl NodeInner {
 
     /// Reads the clock and moves the coarse one on; the time in ticks.
     pub(crate) fn update_clock(&self) -> u64 {
-        let now = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.set_clock(self.clock.elapsed())
+    }
+
+    /// Moves the coarse clock on to what was just read; the time in ticks.
+    pub(crate) fn set_clock(&self, elapsed: Duration) -> u64 {
+        let now = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         self.timers.set_now(now);
         now
     }

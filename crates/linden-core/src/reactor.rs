@@ -127,6 +127,7 @@ impl Reactor {
                     if sleep.poll(cx).is_pending() {
                         return Poll::Pending;
                     }
+                    worker.node().update_clock();
                     worker.fire_due_timers();
                     if worker.is_called(cx.waker()) {
                         return Poll::Ready(());

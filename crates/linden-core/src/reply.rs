@@ -20,7 +20,6 @@ use crate::hook::wake_guarded;
 use crate::message::{CodecError, Format, Payload};
 use crate::node::Node;
 use crate::reason::Reason;
-use crate::slot::Counted;
 use crate::reply::word::{Abandoned, Look, Published, ReplyWord};
 use crate::worker;
 
@@ -97,13 +96,12 @@ struct ReplySlot<T> {
 unsafe fn wake_waiter(waiter: WaiterPtr) {
     if waiter.addr() & BOXED != 0 {
         let waker = waiter.map_addr(|addr| addr & !BOXED).cast::<Waker>();
-        // SAFETY: boxed by `register_waiter`.
+        // SAFETY: boxed by `waiter_of`.
         wake_guarded(*unsafe { Box::from_raw(waker) });
         return;
     }
-    // SAFETY: `register_waiter` left a counted header.
-    let process = unsafe { cell::CellRef::from_counted(NonNull::new_unchecked(waiter)) };
-    process.wake();
+    // SAFETY: `waiter_of` left a counted header.
+    unsafe { cell::wake_counted(NonNull::new_unchecked(waiter)) };
 }
 
 /// Gives up what a waiter held.
@@ -113,11 +111,11 @@ unsafe fn wake_waiter(waiter: WaiterPtr) {
 unsafe fn drop_waiter(waiter: WaiterPtr) {
     if waiter.addr() & BOXED != 0 {
         let waker = waiter.map_addr(|addr| addr & !BOXED).cast::<Waker>();
-        // SAFETY: boxed by `register_waiter`.
+        // SAFETY: boxed by `waiter_of`.
         drop(unsafe { Box::from_raw(waker) });
         return;
     }
-    // SAFETY: `register_waiter` left a counted header.
+    // SAFETY: `waiter_of` left a counted header.
     drop(unsafe { cell::CellRef::from_counted(NonNull::new_unchecked(waiter)) });
 }
 
@@ -125,8 +123,8 @@ unsafe fn drop_waiter(waiter: WaiterPtr) {
 fn waiter_of(waker: &Waker) -> WaiterPtr {
     match worker::own_process(waker) {
         Some(header) => {
-            // SAFETY: the process runs here, so its cell lives.
-            unsafe { header.as_ref() }.retain();
+            // SAFETY: the process is polled here, and no reference to its owner part is held across a poll of a call.
+            unsafe { cell::lend_count(header) };
             header.as_ptr()
         }
         None => Box::into_raw(Box::new(waker.clone()))
@@ -219,6 +217,15 @@ impl<T> ReplyReceiver<T> {
         // SAFETY: refused, so it is still this end's.
         unsafe { drop_waiter(waiter) };
         Poll::Ready(self.finish(slot))
+    }
+
+    /// Leaves the waiter of `cx` before the request is sent: nobody shares the slot yet, so it costs no exchange.
+    pub(crate) fn register_early(&mut self, cx: &Context<'_>) {
+        let slot = self.slot.expect("a call is not polled after it answered");
+        // SAFETY: this end keeps the slot.
+        let word = &unsafe { slot.as_ref() }.word;
+        debug_assert_eq!(word.look(), Look::Empty);
+        word.preset(waiter_of(cx.waker()));
     }
 
     fn finish(&mut self, slot: NonNull<ReplySlot<T>>) -> Result<T, Reason> {

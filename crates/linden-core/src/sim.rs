@@ -2,6 +2,7 @@
 //!
 //! Everything but the choice is the code that ships: cells, mailboxes, activations, timers, the reactor. Time is tokio's
 //! paused clock, which jumps to the next deadline when nothing can run.
+#![cfg_attr(not(feature = "sim"), expect(dead_code, reason = "used by the simulator alone"))]
 
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
@@ -205,11 +206,13 @@ mod simulation {
         /// Nothing can run: time goes on.
         fn advance(&self) {
             let inner = self.node.inner();
+            inner.update_clock();
             self.worker.enter(|| self.worker.fire_due_timers());
             let horizon = inner.timers.now() + HORIZON.as_millis() as u64;
             let alarm = inner.arm(horizon, TimerEntry::WakeTask(Waker::noop().clone())).key();
             self.worker.enter(|| {
                 self.worker.sleep();
+                inner.update_clock();
                 self.worker.fire_due_timers();
             });
             inner.timers.cancel(alarm);

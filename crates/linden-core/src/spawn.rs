@@ -153,6 +153,17 @@ where
     Address::of_cell(node.spawn_cell(ParentLink::Linked, body))
 }
 
+/// Takes a link of the process that runs here down, as [`crate::Cx::unlink`] does. Outside of processes there is none to
+/// take down.
+pub fn unlink(pid: Pid) {
+    let Some(own) = worker::current_process() else { return };
+    // SAFETY: the process runs here.
+    let own = unsafe { own.as_ref() };
+    if let Some(cell) = own.node().table.get(own.local) {
+        Cx::<()>::of_cell(cell).unlink(pid);
+    }
+}
+
 /// An index that goes back when the spawn fails.
 struct Allocation<'a> {
     node: &'a Node,

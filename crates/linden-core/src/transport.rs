@@ -6,19 +6,21 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::address::{Address, RemoteProcess};
 use crate::cell::{CellRef, Letter, REMOTE};
-use crate::deadline::Deadline;
+use crate::deadline::{self, OwnTimer};
 use crate::id::{NodeId, Pid, Ref};
 use crate::message::{CodecError, Message, MethodInfo, Payload};
 use crate::node::{Node, NodeInner};
 use crate::reason::Reason;
 use crate::reply::{CallError, Delivered, ReplyPort, reply_pair};
 use crate::signal::{ExitVia, Signal, Watcher};
+use crate::timer::ticks;
 
 /// Takes packets to other nodes.
 pub trait Transport: Send + Sync + 'static {
@@ -152,14 +154,16 @@ impl From<AnswerError> for CallError {
 
 impl RemoteProcess {
     /// Encodes a message and passes it on. A call's place for the answer waits in the node's table, under a reference.
-    pub(crate) fn send(&self, letter: Letter) {
+    ///
+    /// # Errors
+    /// It cannot be encoded; it is dropped and counted.
+    pub(crate) fn send(&self, letter: Letter) -> Result<(), CodecError> {
         let node = self.node.inner();
         let encoded = match letter.encode() {
             Ok(encoded) => encoded,
-            // A call's reply went with the message: its caller hears `Exited`.
-            Err(_) => {
+            Err(error) => {
                 node.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
-                return;
+                return Err(error);
             }
         };
         let reply = encoded.reply.map(|port| {
@@ -176,6 +180,7 @@ impl RemoteProcess {
             },
         };
         node.pass_on(self.at, packet);
+        Ok(())
     }
 }
 
@@ -255,11 +260,14 @@ impl Node {
         let port = reply.into_port(|payload| Ok(payload.clone())).in_format(payload.format);
         let letter = (cell.vtable.ops.decode)(method, payload, Some(port)).map_err(CallError::Codec)?;
         cell.post(letter).map_err(|_| CallError::NoProc)?;
-        let mut deadline = Deadline::after(self.inner(), timeout);
+        let at = deadline::after(self.inner(), ticks(timeout));
+        let mut own_timer = Some(OwnTimer::new(self.clone()));
         std::future::poll_fn(|cx| match receiver.poll(cx) {
-            std::task::Poll::Ready(Ok(payload)) => std::task::Poll::Ready(Ok(payload)),
-            std::task::Poll::Ready(Err(reason)) => std::task::Poll::Ready(Err(CallError::Exited(reason))),
-            std::task::Poll::Pending => deadline.poll(self, cx).map(|()| Err(CallError::Timeout)),
+            Poll::Ready(Ok(payload)) => Poll::Ready(Ok(payload)),
+            Poll::Ready(Err(reason)) => Poll::Ready(Err(CallError::Exited(reason))),
+            Poll::Pending => {
+                deadline::poll(at, &mut own_timer, cx).map(|()| Err(CallError::Timeout))
+            }
         })
         .await
     }

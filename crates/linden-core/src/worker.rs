@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::thread::Thread;
@@ -39,7 +39,7 @@ pub(crate) const MESSAGES_MAX: u32 = 256;
 /// Reductions of one activation.
 pub(crate) const REDUCTIONS_MAX: u32 = 4000;
 /// Activations between two looks at the clock.
-const CLOCK_EVERY: u32 = 16;
+const CLOCK_EVERY: u32 = 32;
 /// Activations between two looks at the injector while there is other work.
 const INJECTOR_EVERY: u32 = 61;
 /// A busy worker polls the reactor when nobody did for so long.
@@ -114,6 +114,7 @@ impl Remote {
 /// Where a worker keeps what is due.
 pub(crate) enum Queue {
     Threaded(crossbeam_deque::Worker<Task>),
+    #[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "used by the simulator alone"))]
     Simulated(ReadySet),
 }
 
@@ -121,6 +122,7 @@ pub(crate) enum Queue {
 pub(crate) struct Worker {
     pub(crate) handle: Node,
     index: usize,
+    remote: Arc<Remote>,
     pub(crate) queue: Queue,
     reactor: Reactor,
     /// The process that is being run.
@@ -129,10 +131,13 @@ pub(crate) struct Worker {
     pub(crate) reductions_left: Cell<u32>,
     /// The process that runs has used up its budget and goes to the back.
     pub(crate) yielding: Cell<bool>,
+    /// The process that runs must end; `doom` says why.
+    pub(crate) doomed: Cell<bool>,
     /// The process that runs must end for this reason.
     pub(crate) doom: RefCell<Option<Reason>>,
     /// The reason for which the process that runs is ending, for the replies that it drops.
     pub(crate) exit_reason: RefCell<Option<Reason>>,
+    has_orphans: Cell<bool>,
     orphans: RefCell<Vec<Orphan>>,
     pub(crate) crash_detail: RefCell<Option<Box<CrashDetail>>>,
     pub(crate) indices: RefCell<IndexCache>,
@@ -142,7 +147,8 @@ pub(crate) struct Worker {
     pub(crate) in_core: Cell<bool>,
     lifo_streak: Cell<u32>,
     tick: Cell<u32>,
-    last_poll: Cell<Instant>,
+    /// Since the node's start.
+    last_poll: Cell<Duration>,
     spin: Cell<Duration>,
     due: RefCell<Vec<(u64, TimerEntry)>>,
 }
@@ -218,6 +224,23 @@ pub(crate) fn exit_reason_here() -> Option<Reason> {
     with_here(|worker| worker?.exit_reason.borrow().clone())
 }
 
+/// Runs `f` as part of the end of the process that runs here: replies that it drops answer with `reason`.
+pub(crate) fn with_exit_reason<R>(reason: &Reason, f: impl FnOnce() -> R) -> R {
+    struct Forget;
+    impl Drop for Forget {
+        fn drop(&mut self) {
+            with_here(|worker| worker.map(|worker| worker.exit_reason.take()));
+        }
+    }
+    with_here(|worker| {
+        if let Some(worker) = worker {
+            *worker.exit_reason.borrow_mut() = Some(reason.clone());
+        }
+    });
+    let _forget = Forget;
+    f()
+}
+
 /// A reply was dropped unanswered: answers it with the reason that is known, or keeps it until the reason is known.
 pub(crate) fn orphan_reply(orphan: Orphan) {
     with_here(|worker| {
@@ -228,8 +251,10 @@ pub(crate) fn orphan_reply(orphan: Orphan) {
         let known = worker.exit_reason.borrow().clone();
         match known {
             Some(reason) => orphan.fail(reason),
-            None if std::thread::panicking() => worker.orphans.borrow_mut().push(orphan),
-            None => orphan.fail(reply::dropped()),
+            None if std::thread::panicking() => {
+                worker.has_orphans.set(true);
+                worker.orphans.borrow_mut().push(orphan);
+            }None => orphan.fail(reply::dropped()),
         }
     });
 }
@@ -273,17 +298,21 @@ pub(crate) unsafe fn drop_list(header: NonNull<Header>, newest: *mut Link) {
 
 impl Worker {
     pub(crate) fn new(handle: Node, index: usize, queue: Queue, reactor: Reactor) -> Self {
+        let remote = handle.inner().remotes[index].clone();
         Self {
             handle,
             index,
+            remote,
             queue,
             reactor,
             current: Cell::new(ptr::null()),
             messages_left: Cell::new(0),
             reductions_left: Cell::new(0),
             yielding: Cell::new(false),
+            doomed: Cell::new(false),
             doom: RefCell::new(None),
             exit_reason: RefCell::new(None),
+            has_orphans: Cell::new(false),
             orphans: RefCell::new(Vec::new()),
             crash_detail: RefCell::new(None),
             indices: RefCell::new(IndexCache::default()),
@@ -292,7 +321,7 @@ impl Worker {
             in_core: Cell::new(false),
             lifo_streak: Cell::new(0),
             tick: Cell::new(0),
-            last_poll: Cell::new(Instant::now()),
+            last_poll: Cell::new(Duration::ZERO),
             spin: Cell::new(SPIN_MIN),
             due: RefCell::new(Vec::new()),
         }
@@ -307,7 +336,7 @@ impl Worker {
     }
 
     pub(crate) fn remote(&self) -> &Remote {
-        &self.node().remotes[self.index]
+        &self.remote
     }
 
     /// Makes this thread the worker while `f` runs.
@@ -341,7 +370,7 @@ impl Worker {
 
     /// Answers the replies that the process dropped while it unwound.
     pub(crate) fn settle_orphans(&self, reason: impl FnOnce() -> Reason) {
-        if self.orphans.borrow().is_empty() {
+        if !self.has_orphans.replace(false) {
             return;
         }
         let reason = reason();
@@ -386,10 +415,20 @@ impl Worker {
     /// Runs processes until the node has quit. The thread's whole life.
     pub(crate) fn run_to_the_end(&self) {
         let _ = self.remote().thread.set(std::thread::current());
+        let mut rested = false;
         while !self.node().has_quit() {
             match self.next_task() {
-                Some(task) => self.activate(task),
-                None => self.idle(),
+                Some(task) => {
+                    // Who added work while this worker searched in vain counted on it, and woke nobody.
+                    if std::mem::take(&mut rested) && self.node().has_visible_work() {
+                        self.node().wake_sleeper();
+                    }
+                    self.activate(task);
+                }
+                None => {
+                    self.idle();
+                    rested = true;
+                }
             }
         }
     }
@@ -443,18 +482,19 @@ impl Worker {
 
     /// Clock, timers, I/O: what a busy worker does now and then.
     fn maintain(&self) {
-        let now = Instant::now();
-        self.node().update_clock();
+        let node = self.node();
+        let elapsed = node.clock.elapsed();
+        node.set_clock(elapsed);
         self.fire_due_timers();
-        if now.duration_since(self.last_poll.get()) >= POLL_AFTER {
-            self.last_poll.set(now);
+        if elapsed.saturating_sub(self.last_poll.get()) >= POLL_AFTER {
+            self.last_poll.set(elapsed);
             self.reactor.poll_now(self);
         }
     }
 
     /// Fires what is due. Never runs user code but drops of messages to dead processes.
     pub(crate) fn fire_due_timers(&self) {
-        let now = self.node().update_clock();
+        let now = self.node().timers.now();
         if now < self.node().timers.next() {
             return;
         }
@@ -479,16 +519,23 @@ impl Worker {
         }
         node.idle.announce_sleep(self.index, searching);
         if node.has_visible_work() || node.has_quit() {
-            if !node.idle.cancel_sleep(self.index) {
-                self.search_as_woken();
-            }
+            self.get_up();
             return;
         }
         self.sleep();
-        node.watch.wake();
-        self.last_poll.set(Instant::now());
+        let elapsed = node.clock.elapsed();
+        node.set_clock(elapsed);
+        self.last_poll.set(elapsed);
         self.fire_due_timers();
-        if !node.idle.cancel_sleep(self.index) {
+        self.get_up();
+    }
+
+    /// No longer one of the sleepers.
+    fn get_up(&self) {
+        let is_called = !self.node().idle.cancel_sleep(self.index);
+        // Only now: the watch that still counted this worker as asleep might go to sleep itself.
+        self.node().watch.wake();
+        if is_called {
             self.search_as_woken();
         }
     }
@@ -582,6 +629,7 @@ impl Worker {
         remote.park.is_notified()
     }
 
+    #[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "used by the simulator alone"))]
     /// Serves I/O that is ready. For the simulator, which sleeps otherwise.
     pub(crate) fn reactor(&self) -> &Reactor {
         &self.reactor

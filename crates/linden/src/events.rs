@@ -1,86 +1,185 @@
-//! What behaviours write to the log: supervisor reports and crash reports, as events with fields.
+//! What behaviours write to the log: crash reports and supervisor reports, as `tracing` events with fields.
 //!
-//! The texts are made by [`crate::report`]; here they become `tracing` events. Whoever subscribes decides on the format.
+//! The texts and the fields are [`crate::report`]'s; here a report is filled, if anybody listens, and passed on. Each event
+//! has the report's fields for whoever subscribes, and carries the report itself ([`Carried`]) for the node's own log. Called
+//! by the process that reports; a restart costs no formatting while nobody listens.
 
-use linden_core::{ExitEvent, ExitListener, Pid, Reason};
+use std::error::Error;
+use std::fmt;
 
-use crate::error::StartError;
+use linden_core::{ExitEvent, ExitListener, ExitOrigin, Pid, Reason, current_process};
+use tracing::Level;
 
-/// A child ended by itself.
-pub(crate) fn child_terminated(
-    supervisor: Pid,
-    id: &str,
-    pid: Pid,
-    reason: &Reason,
-    restarts: u64,
-) {
-    tracing::error!(
-        target: "linden::supervisor",
-        %supervisor, child = id, child_pid = %pid, %reason, restarts,
-        "child terminated"
-    );
-}
+use crate::error::chain;
+use crate::report::{CrashReport, FieldValue, Limited, Severity, SupervisorEvent, SupervisorReport};
+use crate::supervisor::intensity::Intensity;
 
-/// A child runs.
-pub(crate) fn child_started(supervisor: Pid, id: &str, pid: Pid, restarts: u32) {
-    if restarts == 0 {
-        tracing::debug!(target: "linden::supervisor", %supervisor, child = id, child_pid = %pid, "child started");
-    } else {
-        tracing::info!(
-            target: "linden::supervisor",
-            %supervisor, child = id, child_pid = %pid, restarts,
-            "child restarted"
-        );
+/// The target of crash reports.
+pub(crate) const CRASH: &str = "linden::crash";
+/// The target of supervisor reports.
+pub(crate) const SUPERVISOR: &str = "linden::supervisor";
+
+/// A report on its way through `tracing`. Subscribers that do not know it see its kind; the node's log finds the whole.
+#[derive(Debug)]
+pub(crate) struct Carried<R>(pub(crate) R);
+
+impl fmt::Display for Carried<CrashReport> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("crash")
     }
 }
 
-/// A child did not start.
-pub(crate) fn child_not_started(supervisor: Pid, id: &str, error: &StartError) {
-    tracing::error!(target: "linden::supervisor", %supervisor, child = id, %error, "child did not start");
+impl fmt::Display for Carried<SupervisorReport> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("supervisor")
+    }
 }
 
-/// A child that was told to stop ended otherwise.
-pub(crate) fn child_stopped_otherwise(supervisor: Pid, id: &str, pid: Pid, reason: &Reason) {
-    tracing::warn!(
-        target: "linden::supervisor",
-        %supervisor, child = id, child_pid = %pid, %reason,
-        "child did not stop as asked"
-    );
+// `tracing` passes on errors as they are, all other values as texts.
+impl Error for Carried<CrashReport> {}
+impl Error for Carried<SupervisorReport> {}
+
+/// A supervisor, as its reports name it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reporter<'a> {
+    pub(crate) pid: Pid,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) intensity: Intensity,
 }
 
-/// A supervisor gives up.
-pub(crate) fn intensity_exceeded(supervisor: Pid, id: &str) {
-    tracing::error!(
-        target: "linden::supervisor",
-        %supervisor, child = id,
-        "restart intensity exceeded: the supervisor stops its children and exits"
-    );
+/// What a supervisor reports on.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Subject<'a> {
+    pub(crate) child: &'a str,
+    pub(crate) pid: Option<Pid>,
+    pub(crate) reason: Option<&'a dyn fmt::Display>,
+    /// With the one that is reported on.
+    pub(crate) restarts_in_period: u32,
 }
 
-/// Writes a crash report for each process that ends for a reason that is not orderly.
+macro_rules! write_at {
+    ($level:expr, $reporter:expr, $what:expr, $subject:expr) => {
+        if tracing::enabled!(target: SUPERVISOR, $level) {
+            let carried = Carried($reporter.fill($what, $subject));
+            let report = &carried.0;
+            tracing::event!(
+                target: SUPERVISOR,
+                $level,
+                report = &carried as &(dyn Error + 'static),
+                supervisor = report.supervisor,
+                application = report.application.as_deref(),
+                child = report.child,
+                child_pid = report.child_pid.as_deref(),
+                what = report.what.name(),
+                reason = report.reason.as_ref().map(tracing::field::display),
+                restarts_in_period = report.restarts_in_period,
+                restarts_max = report.intensity.restarts_max,
+                period = crate::config::duration::format(report.intensity.period),
+                "child {}",
+                report.what.words()
+            );
+        }
+    };
+}
+
+impl Reporter<'_> {
+    /// Writes a supervisor report.
+    pub(crate) fn write(&self, what: SupervisorEvent, subject: Subject<'_>) {
+        match what.severity() {
+            Severity::Debug => write_at!(Level::DEBUG, self, what, subject),
+            Severity::Info => write_at!(Level::INFO, self, what, subject),
+            Severity::Error => write_at!(Level::ERROR, self, what, subject),
+        }
+    }
+
+    fn fill(&self, what: SupervisorEvent, subject: Subject<'_>) -> SupervisorReport {
+        let supervisor = match self.name {
+            Some(name) => format!("{name} {}", self.pid),
+            None => self.pid.to_string(),
+        };
+        let group = current_process().and_then(|process| process.group);
+        SupervisorReport {
+            application: group.as_deref().map(str::to_owned),
+            child_pid: subject.pid.map(|pid| pid.to_string()),
+            reason: subject.reason.map(Limited::new),
+            restarts_in_period: subject.restarts_in_period,
+            ..SupervisorReport::new(supervisor, subject.child, what, self.intensity)
+        }
+    }
+}
+
+/// A child did not start; the sources of the error are part of the reason.
+pub(crate) fn start_failed(reporter: &Reporter<'_>, subject: Subject<'_>, error: &dyn Error) {
+    struct Chain<'a>(&'a dyn Error);
+    impl fmt::Display for Chain<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(&chain(self.0))
+        }
+    }
+    let subject = Subject { reason: Some(&Chain(error)), ..subject };
+    reporter.write(SupervisorEvent::StartFailed, subject);
+}
+
+/// A server's state panicked while it was dropped, and the server was crashing anyway.
+pub(crate) fn drop_panicked(reason: &Reason) {
+    tracing::error!(target: CRASH, %reason, "the state of a crashed server panicked when it was dropped");
+}
+
+/// Writes a crash report for each process that ends by itself for a reason that is not orderly.
+///
+/// A process that another one ends (a kill, a linked process's crash) has not crashed itself: whoever supervises it reports
+/// its end.
 #[derive(Debug, Default)]
 pub struct CrashReporter;
 
 impl ExitListener for CrashReporter {
     fn process_exited(&self, event: &ExitEvent<'_>) {
-        // A process that is killed or hears of another's crash has not crashed itself: its supervisor reports it.
-        if matches!(event.reason, Reason::Killed | Reason::NoProc | Reason::NoConnection) {
-            return;
+        if event.origin == ExitOrigin::Own && tracing::enabled!(target: CRASH, Level::ERROR) {
+            write_crash(crash_report(event));
         }
-        let detail = event.detail;
-        tracing::error!(
-            target: "linden::crash",
-            pid = %event.pid,
-            name = event.name,
-            application = event.group,
-            label = event.label,
-            parent = event.parent.map(tracing::field::display),
-            reason = %event.reason,
-            last_message = detail.and_then(|detail| detail.last_message),
-            state = detail.and_then(|detail| detail.state.as_deref()),
-            restarts = detail.map(|detail| detail.restarts),
-            unread = event.unread,
-            "process crashed"
-        );
     }
+}
+
+fn crash_report(event: &ExitEvent<'_>) -> CrashReport {
+    let (reason, location) = match event.reason {
+        Reason::Panic(info) => {
+            let location = (!info.location.is_empty()).then(|| info.location.clone());
+            (Limited::new(format_args!("panicked: {}", info.message)), location)
+        }
+        other => (Limited::new(other), None),
+    };
+    let detail = event.detail;
+    CrashReport {
+        pid: event.pid.to_string(),
+        name: event.name.or(event.label).map(str::to_owned),
+        application: event.group.map(str::to_owned),
+        reason,
+        location,
+        last_message: detail.and_then(|detail| detail.last_message).map(str::to_owned),
+        state: detail.and_then(|detail| detail.state.as_deref()).map(Limited::new),
+        restarts_so_far: detail.map(|detail| detail.restarts.into()),
+        unread_messages: event.unread.into(),
+        ancestors: event.parent.iter().map(Pid::to_string).collect(),
+    }
+}
+
+fn write_crash(report: CrashReport) {
+    let carried = Carried(report);
+    let report = &carried.0;
+    let ancestors = FieldValue::List(&report.ancestors);
+    tracing::error!(
+        target: CRASH,
+        report = &carried as &(dyn Error + 'static),
+        pid = report.pid,
+        name = report.name.as_deref(),
+        application = report.application.as_deref(),
+        reason = %report.reason,
+        location = report.location.as_deref(),
+        last_message = report.last_message.as_deref(),
+        state = report.state.as_ref().map(tracing::field::display),
+        restarts_so_far = report.restarts_so_far,
+        unread_messages = report.unread_messages,
+        ancestors = (!report.ancestors.is_empty()).then(|| tracing::field::display(ancestors)),
+        "process crashed"
+    );
 }

@@ -1,44 +1,101 @@
 //! The node's log: events with the process that wrote them, for people or as JSON, on standard error.
 //!
 //! The process is looked up when an event is written, not carried in a span, so that logging costs a process nothing while it
-//! does not log.
+//! does not log. A report ([`crate::report`]) comes whole with its event; this file only frames it.
 
+use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use linden_core::current_process;
+use serde::Serialize;
+use serde_json::Value;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogConfig, LogFormat};
+use crate::events::{CRASH, Carried, SUPERVISOR};
+use crate::report::{CrashReport, SupervisorReport};
 
 /// Starts the log. Does nothing when the program has set up `tracing` itself.
 pub(crate) fn init(config: &LogConfig) {
     let filter = EnvFilter::new(config.directives());
-    let lines = Lines { format: config.format };
+    let lines = Lines { format: config.format, write: to_standard_error };
     // An error means that somebody else was first, which is theirs to decide.
-    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
 }
 
-/// Writes each event as one line; fields with line breaks follow below it in the readable format.
-struct Lines {
+fn to_standard_error(line: &str) {
+    // A log that cannot be written must not stop the node.
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+}
+
+/// Writes each event as one line; reports over several lines in the readable format.
+struct Lines<W> {
     format: LogFormat,
+    write: W,
 }
 
-impl<S: Subscriber> Layer<S> for Lines {
+impl<S: Subscriber, W: Fn(&str) + 'static> Layer<S> for Lines<W> {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if is_of_reports(event.metadata()) {
+            let mut visit = ReportLine { format: self.format, event, line: None };
+            event.record(&mut visit);
+            if let Some(line) = visit.line {
+                return (self.write)(&line);
+            }
+        }
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let line = match self.format {
+        (self.write)(&match self.format {
             LogFormat::Readable => readable(event, &fields),
-            LogFormat::Json => json(event, fields),
-        };
-        // A log that cannot be written must not stop the node.
-        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+            LogFormat::Json => json(event, &fields.message, fields.others),
+        });
+    }
+}
+
+fn is_of_reports(metadata: &Metadata<'_>) -> bool {
+    [CRASH, SUPERVISOR].contains(&metadata.target())
+}
+
+/// Finds the report that an event carries, and makes its line; the event's fields say the same and are passed over.
+struct ReportLine<'a, 'e> {
+    format: LogFormat,
+    event: &'a Event<'e>,
+    line: Option<String>,
+}
+
+impl Visit for ReportLine<'_, '_> {
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+
+    fn record_error(&mut self, _: &Field, value: &(dyn Error + 'static)) {
+        if let Some(Carried(report)) = value.downcast_ref::<Carried<CrashReport>>() {
+            self.line = Some(self.write(report, "process crashed"));
+        } else if let Some(Carried(report)) = value.downcast_ref::<Carried<SupervisorReport>>() {
+            self.line = Some(self.write(report, &format!("child {}", report.what.words())));
+        }
+    }
+}
+
+impl ReportLine<'_, '_> {
+    fn write(&self, report: &(impl fmt::Display + Serialize), message: &str) -> String {
+        match self.format {
+            LogFormat::Readable => {
+                let metadata = self.event.metadata();
+                let (at, level) = (timestamp(SystemTime::now()), metadata.level());
+                let report = escape_report(&report.to_string());
+                format!("{at} {level:>5} {}: {report}\n", metadata.target())
+            }
+            LogFormat::Json => match serde_json::to_value(report) {
+                Ok(Value::Object(fields)) => json(self.event, message, fields),
+                // A report is a map of texts and numbers, which JSON always has a form for.
+                _ => json(self.event, message, Vec::<(String, Value)>::new()),
+            },
+        }
     }
 }
 
@@ -46,11 +103,11 @@ impl<S: Subscriber> Layer<S> for Lines {
 #[derive(Default)]
 struct Fields {
     message: String,
-    others: Vec<(&'static str, serde_json::Value)>,
+    others: Vec<(&'static str, Value)>,
 }
 
 impl Fields {
-    fn add(&mut self, field: &Field, value: serde_json::Value) {
+    fn add(&mut self, field: &Field, value: Value) {
         self.others.push((field.name(), value));
     }
 }
@@ -95,28 +152,24 @@ fn readable(event: &Event<'_>, fields: &Fields) -> String {
     let mut line = format!("{} {:>5} ", timestamp(SystemTime::now()), metadata.level());
     if let Some(process) = current_process() {
         if let Some(group) = &process.group {
-            let _ = write!(line, "{group} ");
+            let _ = write!(line, "{} ", escape(group));
         }
         let _ = write!(line, "{} ", process.pid);
         if let Some(name) = process.name.as_deref().or(process.label.as_deref()) {
-            let _ = write!(line, "{name} ");
+            let _ = write!(line, "{} ", escape(name));
         }
     }
     let _ = write!(line, "{}: {}", metadata.target(), escape(&fields.message));
-    let separator = if fields.others.len() > INLINE_FIELDS_MAX { "\n    " } else { " " };
     for (name, value) in &fields.others {
         let text = match value {
-            serde_json::Value::String(text) => escape(text),
+            Value::String(text) => escape(text),
             other => other.to_string(),
         };
-        let _ = write!(line, "{separator}{name}={text}");
+        let _ = write!(line, " {name}={text}");
     }
     line.push('\n');
     line
 }
-
-/// Events with more fields than this are written over several lines: the reports.
-const INLINE_FIELDS_MAX: usize = 5;
 
 /// A log line is one event: control characters of foreign texts must not make it two.
 fn escape(text: &str) -> String {
@@ -129,28 +182,41 @@ fn escape(text: &str) -> String {
         .collect()
 }
 
-fn json(event: &Event<'_>, fields: Fields) -> String {
+/// A report keeps its line breaks, each followed by an indented line: nothing in it can begin a line of its own.
+fn escape_report(text: &str) -> String {
+    let mut lines = text.split('\n').map(escape);
+    let mut escaped = lines.next().unwrap_or_default();
+    for line in lines {
+        escaped.push_str(if line.starts_with("  ") { "\n" } else { "\\n" });
+        escaped.push_str(&line);
+    }
+    escaped
+}
+
+/// One object: the event, the process that wrote it, and the fields, which win: a report may be on another process.
+fn json<K: Into<String>>(
+    event: &Event<'_>,
+    message: &str,
+    fields: impl IntoIterator<Item = (K, Value)>,
+) -> String {
     let metadata = event.metadata();
     let mut object = serde_json::Map::new();
-    object.insert("timestamp".into(), timestamp(SystemTime::now()).into());
-    object.insert("level".into(), metadata.level().as_str().into());
-    object.insert("target".into(), metadata.target().into());
+    let mut put = |name: &str, text: &str| object.insert(name.to_owned(), text.into());
+    put("timestamp", &timestamp(SystemTime::now()));
+    put("level", metadata.level().as_str());
+    put("target", metadata.target());
+    put("message", message);
     if let Some(process) = current_process() {
-        object.insert("pid".into(), process.pid.to_string().into());
-        if let Some(name) = process.name {
-            object.insert("name".into(), name.into());
-        }
-        if let Some(label) = process.label {
-            object.insert("label".into(), (*label).into());
-        }
-        if let Some(group) = process.group {
-            object.insert("application".into(), (*group).into());
+        put("pid", &process.pid.to_string());
+        let name = process.name.as_deref().map(|name| ("name", name));
+        let label = process.label.as_deref().map(|label| ("label", label));
+        let group = process.group.as_deref().map(|group| ("application", group));
+        for (name, text) in [name, label, group].into_iter().flatten() {
+            put(name, text);
         }
     }
-    object.insert("message".into(), fields.message.into());
-    // The event's own fields win: a crash report is written for another process than the one that runs.
-    object.extend(fields.others.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    let mut line = serde_json::Value::Object(object).to_string();
+    object.extend(fields.into_iter().map(|(name, value)| (name.into(), value)));
+    let mut line = Value::Object(object).to_string();
     line.push('\n');
     line
 }

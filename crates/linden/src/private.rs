@@ -12,9 +12,11 @@ pub mod debug {
     //! Method look-up tries `State<S>: ShowDebug` (by reference) before `&State<S>: ShowNothing` (one reference more), and
     //! skips the first when `S: Debug` does not hold.
 
-    use std::fmt::{self, Debug, Write};
+    use std::fmt::Debug;
 
-    /// A shown state is cut after this many bytes, and ends in `…` then.
+    use crate::report::Limited;
+
+    /// A shown state is cut after this many bytes, and says so then.
     pub const STATE_TEXT_BYTES_MAX: usize = 16 * 1024;
 
     /// A state to be shown.
@@ -29,11 +31,8 @@ pub mod debug {
 
     impl<S: Debug> ShowDebug for State<'_, S> {
         fn linden_show(&self) -> Option<String> {
-            let mut text = Bounded { text: String::new(), is_full: false };
-            if write!(text, "{:?}", self.0).is_err() || text.is_full {
-                text.text.push('…');
-            }
-            Some(text.text)
+            let shown = format_args!("{:?}", self.0);
+            Some(Limited::with_limit(shown, STATE_TEXT_BYTES_MAX).to_string())
         }
     }
 
@@ -49,24 +48,6 @@ pub mod debug {
         }
     }
 
-    struct Bounded {
-        text: String,
-        is_full: bool,
-    }
-
-    impl Write for Bounded {
-        fn write_str(&mut self, part: &str) -> fmt::Result {
-            // A `Debug` that goes on after the error must not fill the bytes left by the cut.
-            let room = if self.is_full { 0 } else { STATE_TEXT_BYTES_MAX - self.text.len() };
-            if part.len() > room {
-                self.is_full = true;
-                self.text.push_str(&part[..part.floor_char_boundary(room)]);
-                return Err(fmt::Error);
-            }
-            self.text.push_str(part);
-            Ok(())
-        }
-    }
 }
 
 pub mod wire {

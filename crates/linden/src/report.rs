@@ -2,7 +2,7 @@
 //!
 //! Lives here: [`CrashReport`], [`SupervisorReport`], the bounded text they hold ([`Limited`]), and their two forms: lines
 //! for people (`Display`) and fields for machines ([`CrashReport::fields`], `Serialize`). Plain data and formatting; usable
-//! from any thread.
+//! from any thread. `events` fills them and passes them to `tracing`; `log` writes them.
 //!
 //! Invariants: no text that a process decides about (reason, state) takes more than its limit, however
 //! large the thing it shows. Names, pids and reasons come in as whatever shows itself, so nothing here depends on

@@ -72,6 +72,11 @@ impl<W> ReplyWord<W> {
         }
     }
 
+    /// Leaves a waiter before the other end knows of the slot: passing the reply on publishes it. Caller only, once, first.
+    pub(crate) fn preset(&self, waiter: *mut W) {
+        self.state.store(waiter, Ordering::Relaxed);
+    }
+
     /// Leaves a waiter. Caller only, after [`Look::Empty`]. `false`: the answer came meanwhile, the waiter stays with the
     /// caller.
     #[must_use]

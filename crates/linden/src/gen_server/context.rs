@@ -33,6 +33,15 @@ impl<S: GenServer> Context<S> {
         self.next.get_or_insert_default()
     }
 
+    /// Whether a callback announced something that comes before the next message.
+    pub(super) fn is_due(&self) -> bool {
+        self.next.as_deref().is_some_and(|next| next.continues || next.stop.is_some())
+    }
+
+    pub(super) fn restarts(&self) -> u32 {
+        self.next.as_deref().map_or(0, |next| next.restarts)
+    }
+
     /// The server's pid.
     #[must_use]
     pub fn pid(&self) -> Pid {

@@ -61,10 +61,12 @@ impl<S: GenServer> ServerRef<S> {
     }
 
     /// A call; `request` makes the message around the place for the answer. Sent when it is first awaited.
+    #[inline]
     pub fn call<R>(&self, request: impl FnOnce(Reply<R>) -> S::Msg) -> Call<'_, R> {
         self.call_raw(|reply| ServerMsg::User(request(reply)))
     }
 
+    #[inline]
     fn call_raw<R>(&self, request: impl FnOnce(Reply<R>) -> ServerMsg<S::Msg>) -> Call<'_, R> {
         match &self.0 {
             To::Address(address) => address.call(request),
@@ -73,6 +75,7 @@ impl<S: GenServer> ServerRef<S> {
     }
 
     /// A cast. Never an error, as in OTP: a message to nobody is counted as a dead letter.
+    #[inline]
     pub fn cast(&self, message: S::Msg) {
         let message = ServerMsg::User(message);
         // What comes back was counted by the node.

@@ -7,6 +7,7 @@ use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::task::Poll;
 
 use linden_core::{CrashDetail, Cx, Info, Mail, Message, Reason, Reply, panic_reason};
 
@@ -70,30 +71,107 @@ where
         if let Turn::End(ending) = turn {
             break Box::pin(end(state, cx, *ending)).await;
         }
-        let mail = match &cx.next {
-            Some(next) if next.timeout.is_some() => Box::pin(receive_in_time(&mut cx)).await,
-            _ => Some(cx.cx.recv().await),
-        };
-        turn = match mail {
-            Some(Mail::Msg(ServerMsg::User(message))) => {
-                let during = message.name();
-                let outcome = {
-                    let handled =
-                        catch_unwind(AssertUnwindSafe(|| state.handle(message, &mut cx).0));
-                    match handled {
-                        Ok(None) => Ok(()),
-                        Ok(Some(future)) => guard(future).await,
-                        Err(panic) => Err(panic),
-                    }
-                };
-                match outcome {
-                    Ok(()) if cx.next.is_none() => Turn::GoOn,
-                    Ok(()) => Box::pin(after(&mut state, &mut cx)).await,
-                    Err(panic) => Ending::of_panic(panic, Some(during)),
-                }
+        if let Some(next) = &cx.next
+            && next.timeout.is_some()
+        {
+            let mail = Box::pin(receive_in_time(&mut cx)).await;
+            turn = Box::pin(any(&mut state, &mut cx, mail)).await;
+            continue;
+        }
+        // No mail stands in this future: it goes from its envelope to the handler within one poll of the step.
+        let outcome = {
+            let step = Step { server: Some((&mut state, &mut cx)) };
+            match step.await {
+                Handling::Done => Outcome::Handled,
+                Handling::Rare(mail) => Outcome::Rare(mail),
+                Handling::Panicked(panic, during) => Outcome::Panicked(panic, during),
+                Handling::Future(future, during) => match guard(future).await {
+                    Ok(()) => Outcome::Handled,
+                    Err(panic) => Outcome::Panicked(panic, during),
+                },
             }
-            other => Box::pin(rare(&mut state, &mut cx, other)).await,
         };
+        turn = match outcome {
+            Outcome::Handled if cx.next.is_none() => Turn::GoOn,
+            Outcome::Handled => Box::pin(after(&mut state, &mut cx)).await,
+            Outcome::Rare(mail) => Box::pin(any(&mut state, &mut cx, Some(*mail))).await,
+            Outcome::Panicked(panic, during) => Ending::of_panic(panic, Some(during)),
+        };
+    }
+}
+
+/// Receives one piece of mail, and handles it if it is a call or a cast.
+struct Step<'a, S: GenServer> {
+    /// `Some` until it is through.
+    server: Option<(&'a mut S, &'a mut Context<S>)>,
+}
+
+/// What a step did.
+enum Handling<'a, M> {
+    Done,
+    /// The handler gave a future, of the message with this name.
+    Future(Pin<Box<dyn Future<Output = ()> + Send + 'a>>, &'static str),
+    /// The handler of the message with this name panicked.
+    Panicked(Panic, &'static str),
+    /// It was no call or cast.
+    Rare(Box<Mail<ServerMsg<M>>>),
+}
+
+/// What is left of it when the handler's future is through.
+enum Outcome<M> {
+    Handled,
+    Panicked(Panic, &'static str),
+    Rare(Box<Mail<ServerMsg<M>>>),
+}
+
+impl<'a, S: GenServer> Future for Step<'a, S> {
+    type Output = Handling<'a, S::Msg>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        let (_, cx) = self.server.as_mut().expect("a step is polled until it is through");
+        let mail = match Pin::new(&mut cx.cx.recv()).poll(task) {
+            Poll::Ready(mail) => mail,
+            Poll::Pending => return Poll::Pending,
+        };
+        let (state, cx) = self.server.take().expect("a step is through once");
+        match mail {
+            Mail::Msg(ServerMsg::User(message)) => Poll::Ready(handle(state, cx, message)),
+            other => Poll::Ready(Handling::Rare(Box::new(other))),
+        }
+    }
+}
+
+#[inline]
+fn handle<'a, S: GenServer>(
+    state: &'a mut S,
+    cx: &'a mut Context<S>,
+    message: S::Msg,
+) -> Handling<'a, S::Msg> {
+    let during = message.name();
+    match catch_unwind(AssertUnwindSafe(move || state.handle(message, cx).0)) {
+        Ok(None) => Handling::Done,
+        Ok(Some(future)) => Handling::Future(future, during),
+        Err(panic) => Handling::Panicked(panic, during),
+    }
+}
+
+/// Handles any mail, or the lack of it: the way for what is rare.
+async fn any<S: GenServer>(
+    state: &mut S,
+    cx: &mut Context<S>,
+    mail: Option<Mail<ServerMsg<S::Msg>>>,
+) -> Turn {
+    let Some(Mail::Msg(ServerMsg::User(message))) = mail else {
+        return rare(state, cx, mail).await;
+    };
+    let outcome = match handle(state, cx, message) {
+        Handling::Future(future, during) => guard(future).await.map_err(|panic| (panic, during)),
+        Handling::Panicked(panic, during) => Err((panic, during)),
+        Handling::Done | Handling::Rare(_) => Ok(()),
+    };
+    match outcome {
+        Ok(()) => after(state, cx).await,
+        Err((panic, during)) => Ending::of_panic(panic, Some(during)),
     }
 }
 
@@ -247,7 +325,7 @@ fn leave_detail<S: GenServer>(
 pub(crate) async fn guard<F: Future + Unpin>(mut future: F) -> Result<F::Output, Panic> {
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut future).poll(cx))) {
         Ok(poll) => poll.map(Ok),
-        Err(panic) => std::task::Poll::Ready(Err(panic)),
+        Err(panic) => Poll::Ready(Err(panic)),
     })
     .await
 }

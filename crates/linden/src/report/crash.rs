@@ -20,6 +20,7 @@ use super::limited::Limited;
 ///     application: Some("billing".to_owned()),
 ///     location: Some("src/billing.rs:42:9".to_owned()),
 ///     last_message: Some("process_payment".to_owned()),
+///     restarts_so_far: Some(2),
 ///     ..CrashReport::new("<0.12.1>", "panic: no such account")
 /// };
 /// assert_eq!(
@@ -28,7 +29,7 @@ use super::limited::Limited;
 ///   reason: panic: no such account
 ///   location: src/billing.rs:42:9
 ///   last message: process_payment
-///   restarts so far: 0
+///   restarts so far: 2
 ///   unread messages: 0"
 /// );
 /// ```
@@ -48,8 +49,8 @@ pub struct CrashReport {
     pub last_message: Option<String>,
     /// Its state, if the state shows itself.
     pub state: Option<Limited>,
-    /// How often its supervisor had restarted it before.
-    pub restarts_so_far: u64,
+    /// How often its supervisor had restarted it before. Only servers know; `None` for a plain process.
+    pub restarts_so_far: Option<u64>,
     /// Messages in its mailbox that nobody will read.
     pub unread_messages: u64,
     /// Its parent, its parent's parent and so on.
@@ -67,7 +68,7 @@ impl CrashReport {
             location: None,
             last_message: None,
             state: None,
-            restarts_so_far: 0,
+            restarts_so_far: None,
             unread_messages: 0,
             ancestors: Vec::new(),
         }
@@ -104,7 +105,9 @@ impl Fields for CrashReport {
         if let Some(state) = &self.state {
             write("state", FieldValue::Limited(state));
         }
-        write("restarts_so_far", FieldValue::Number(self.restarts_so_far));
+        if let Some(restarts) = self.restarts_so_far {
+            write("restarts_so_far", FieldValue::Number(restarts));
+        }
         write("unread_messages", FieldValue::Number(self.unread_messages));
         if !self.ancestors.is_empty() {
             write("ancestors", FieldValue::List(&self.ancestors));
@@ -146,7 +149,9 @@ impl fmt::Display for CrashReport {
         if let Some(state) = &self.state {
             field::line(f, "state", state)?;
         }
-        field::line(f, "restarts so far", self.restarts_so_far)?;
+        if let Some(restarts) = self.restarts_so_far {
+            field::line(f, "restarts so far", restarts)?;
+        }
         field::line(f, "unread messages", self.unread_messages)?;
         if !self.ancestors.is_empty() {
             field::line(f, "ancestors", FieldValue::List(&self.ancestors))?;
@@ -166,7 +171,7 @@ mod tests {
             location: Some("src/a.rs:1:2".to_owned()),
             last_message: Some("process_payment".to_owned()),
             state: Some(Limited::new("Billing {\n    cents: 5,\n}")),
-            restarts_so_far: 2,
+            restarts_so_far: Some(2),
             unread_messages: 14,
             ancestors: vec!["billing_sup <0.3.0>".to_owned(), "<0.2.0>".to_owned()],
             ..CrashReport::new("<0.12.1>", "panic: first\nsecond")
@@ -197,7 +202,6 @@ mod tests {
             CrashReport::new("<0.12.1>", "killed").to_string(),
             "crash report: process <0.12.1> ended
   reason: killed
-  restarts so far: 0
   unread messages: 0"
         );
     }
@@ -210,7 +214,7 @@ mod tests {
         );
         assert_eq!(
             serde_json::to_string(&CrashReport::new("<0.1.0>", "killed")).unwrap(),
-            r#"{"report":"crash","pid":"<0.1.0>","reason":"killed","restarts_so_far":0,"unread_messages":0}"#
+            r#"{"report":"crash","pid":"<0.1.0>","reason":"killed","unread_messages":0}"#
         );
     }
 

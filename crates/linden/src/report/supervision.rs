@@ -34,6 +34,8 @@ use crate::supervisor::intensity::Intensity;
 pub struct SupervisorReport {
     /// The supervisor, by name and pid.
     pub supervisor: String,
+    /// The application it belongs to.
+    pub application: Option<String>,
     /// The child's id.
     pub child: String,
     /// The child's process, if it has or had one.
@@ -71,7 +73,9 @@ pub enum SupervisorEvent {
 /// How important a report is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// All is well.
+    /// All is as planned.
+    Debug,
+    /// All is well again.
     Info,
     /// Something failed.
     Error,
@@ -94,13 +98,14 @@ impl SupervisorEvent {
     /// How important it is.
     pub fn severity(self) -> Severity {
         match self {
-            Self::Started | Self::Restarted | Self::AutoShutdown => Severity::Info,
+            Self::Started => Severity::Debug,
+            Self::Restarted | Self::AutoShutdown => Severity::Info,
             Self::Crashed | Self::StartFailed | Self::StopFailed | Self::GaveUp => Severity::Error,
         }
     }
 
     /// What a person reads behind the child's name.
-    fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Started => "started",
             Self::Restarted => "restarted",
@@ -123,6 +128,7 @@ impl SupervisorReport {
     ) -> Self {
         Self {
             supervisor: supervisor.to_string(),
+            application: None,
             child: child.to_string(),
             child_pid: None,
             what,
@@ -134,8 +140,8 @@ impl SupervisorReport {
 
     /// Calls `write` for each field that has a value, in a fixed order: for tracing and JSON.
     ///
-    /// The names: `report` (always `supervisor`), `supervisor`, `child`, `child_pid`, `what`, `reason`, `restarts_in_period`,
-    /// `restarts_max`, `period`.
+    /// The names: `report` (always `supervisor`), `supervisor`, `application`, `child`, `child_pid`, `what`, `reason`,
+    /// `restarts_in_period`, `restarts_max`, `period`.
     pub fn fields(&self, mut write: impl FnMut(&'static str, FieldValue<'_>)) {
         self.each(&mut write);
     }
@@ -145,6 +151,9 @@ impl Fields for SupervisorReport {
     fn each(&self, write: &mut dyn FnMut(&'static str, FieldValue<'_>)) {
         write("report", FieldValue::Text("supervisor"));
         write("supervisor", FieldValue::Text(&self.supervisor));
+        if let Some(application) = &self.application {
+            write("application", FieldValue::Text(application));
+        }
         write("child", FieldValue::Text(&self.child));
         if let Some(pid) = &self.child_pid {
             write("child_pid", FieldValue::Text(pid));
@@ -169,7 +178,11 @@ impl Serialize for SupervisorReport {
 impl fmt::Display for SupervisorReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { supervisor, child, what, .. } = self;
-        write!(f, "supervisor report: {supervisor}: child {child}")?;
+        write!(f, "supervisor report: {supervisor}")?;
+        if let Some(application) = &self.application {
+            write!(f, " of application {application}")?;
+        }
+        write!(f, ": child {child}")?;
         if let Some(pid) = &self.child_pid {
             write!(f, " {pid}")?;
         }
@@ -199,6 +212,7 @@ mod tests {
 
     fn gave_up() -> SupervisorReport {
         SupervisorReport {
+            application: Some("shop".to_owned()),
             child_pid: Some("<0.9.0>".to_owned()),
             reason: Some(Limited::new("panic: x\ny")),
             restarts_in_period: 4,
@@ -210,7 +224,7 @@ mod tests {
     fn full_report_is_readable() {
         assert_eq!(
             gave_up().to_string(),
-            "supervisor report: shop_sup <0.7.0>: child web <0.9.0> was restarted too often, the supervisor ends
+            "supervisor report: shop_sup <0.7.0> of application shop: child web <0.9.0> was restarted too often, the supervisor ends
   reason: panic: x
     y
   restarts: 4 in the last 500ms, 3 allowed"
@@ -227,7 +241,7 @@ mod tests {
     fn json_has_all_fields_with_their_types() {
         assert_eq!(
             serde_json::to_string(&gave_up()).unwrap(),
-            r#"{"report":"supervisor","supervisor":"shop_sup <0.7.0>","child":"web","child_pid":"<0.9.0>","what":"gave_up","reason":"panic: x\ny","restarts_in_period":4,"restarts_max":3,"period":"500ms"}"#
+            r#"{"report":"supervisor","supervisor":"shop_sup <0.7.0>","application":"shop","child":"web","child_pid":"<0.9.0>","what":"gave_up","reason":"panic: x\ny","restarts_in_period":4,"restarts_max":3,"period":"500ms"}"#
         );
     }
 
