@@ -12,10 +12,11 @@ use std::task::Poll;
 use linden_core::{CrashDetail, Cx, Info, Mail, Message, Reason, Reply, panic_reason};
 
 use super::GenServer;
-use super::context::{Context, Next};
+use super::context::Context;
 use super::message::{ServerMsg, System};
 use super::start::Init;
 use crate::error::{StartError, Stop};
+use crate::events;
 
 /// How a server is started.
 pub(crate) struct Birth {
@@ -46,24 +47,46 @@ struct Ending {
 }
 
 impl Ending {
-    fn of_panic(panic: Panic, during: Option<&'static str>) -> Turn {
-        Turn::End(Box::new(Self { reason: panic_reason(panic), during, asked_by: None }))
+    fn of_panic(panic: Panic, during: Option<&'static str>) -> Self {
+        Self { reason: panic_reason(panic), during, asked_by: None }
     }
 
-    fn of_reason(reason: Reason) -> Turn {
-        Turn::End(Box::new(Self { reason, during: None, asked_by: None }))
+    fn of_reason(reason: Reason) -> Self {
+        Self { reason, during: None, asked_by: None }
     }
 }
 
+impl From<Ending> for Turn {
+    fn from(ending: Ending) -> Self {
+        Self::End(Box::new(ending))
+    }
+}
+
+/// A start on its way: the state and the context, or the exit reason of a start that failed.
+type Beginning<S> = Pin<Box<dyn Future<Output = Result<(S, Context<S>), Reason>> + Send>>;
+
 /// The future of a server's process.
-pub(crate) async fn serve<S, I, K>(cx: Cx<ServerMsg<S::Msg>>, init: I, birth: Birth) -> Reason
+pub(crate) fn serve<S, I, K>(
+    cx: Cx<ServerMsg<S::Msg>>,
+    init: I,
+    birth: Birth,
+) -> impl Future<Output = Reason> + Send
 where
     S: GenServer,
     I: Init<S, K>,
 {
-    let mut cx = Context::<S> { cx, next: None };
-    let mut state = match Box::pin(begin(&mut cx, init, birth)).await {
-        Ok(state) => state,
+    // Boxed as a whole, so that an idle server does not keep the room of what its start took.
+    let begun: Beginning<S> = Box::pin(async move {
+        let mut cx = Context::<S> { cx, next: None };
+        let state = begin(&mut cx, init, birth).await?;
+        Ok((state, cx))
+    });
+    run(begun)
+}
+
+async fn run<S: GenServer>(begun: Beginning<S>) -> Reason {
+    let (mut state, mut cx) = match begun.await {
+        Ok(server) => server,
         Err(reason) => return reason,
     };
     let mut turn = Box::pin(after(&mut state, &mut cx)).await;
@@ -74,85 +97,82 @@ where
         if let Some(next) = &cx.next
             && next.timeout.is_some()
         {
-            let mail = Box::pin(receive_in_time(&mut cx)).await;
-            turn = Box::pin(any(&mut state, &mut cx, mail)).await;
+            turn = Box::pin(in_time(&mut state, &mut cx)).await;
             continue;
         }
-        // No mail stands in this future: it goes from its envelope to the handler within one poll of the step.
-        let outcome = {
-            let step = Step { server: Some((&mut state, &mut cx)) };
-            match step.await {
-                Handling::Done => Outcome::Handled,
-                Handling::Rare(mail) => Outcome::Rare(mail),
-                Handling::Panicked(panic, during) => Outcome::Panicked(panic, during),
-                Handling::Future(future, during) => match guard(future).await {
-                    Ok(()) => Outcome::Handled,
-                    Err(panic) => Outcome::Panicked(panic, during),
-                },
-            }
-        };
-        turn = match outcome {
-            Outcome::Handled if cx.next.is_none() => Turn::GoOn,
-            Outcome::Handled => Box::pin(after(&mut state, &mut cx)).await,
-            Outcome::Rare(mail) => Box::pin(any(&mut state, &mut cx, Some(*mail))).await,
-            Outcome::Panicked(panic, during) => Ending::of_panic(panic, Some(during)),
+        let step = Step::Receiving(Some((&mut state, &mut cx)));
+        turn = match step.await {
+            Handling::Done if !cx.is_due() => Turn::GoOn,
+            Handling::Done => Box::pin(after(&mut state, &mut cx)).await,
+            Handling::Rare(mail) => Box::pin(any(&mut state, &mut cx, Some(*mail))).await,
+            Handling::Panicked(crash) => Turn::End(crash),
         };
     }
 }
 
 /// Receives one piece of mail, and handles it if it is a call or a cast.
-struct Step<'a, S: GenServer> {
-    /// `Some` until it is through.
-    server: Option<(&'a mut S, &'a mut Context<S>)>,
+///
+/// A future written by hand, so that no mail stands in the server's own future: a message goes from its envelope to the
+/// handler within one poll, and an idle server has no room for one.
+enum Step<'a, S: GenServer> {
+    /// `Some` until there is mail.
+    Receiving(Option<(&'a mut S, &'a mut Context<S>)>),
+    /// The handler of the message with this name gave a future.
+    Handling(Pin<Box<dyn Future<Output = ()> + Send + 'a>>, &'static str),
 }
 
 /// What a step did.
-enum Handling<'a, M> {
+enum Handling<M> {
     Done,
-    /// The handler gave a future, of the message with this name.
-    Future(Pin<Box<dyn Future<Output = ()> + Send + 'a>>, &'static str),
-    /// The handler of the message with this name panicked.
-    Panicked(Panic, &'static str),
+    Panicked(Box<Ending>),
     /// It was no call or cast.
     Rare(Box<Mail<ServerMsg<M>>>),
 }
 
-/// What is left of it when the handler's future is through.
-enum Outcome<M> {
-    Handled,
-    Panicked(Panic, &'static str),
-    Rare(Box<Mail<ServerMsg<M>>>),
-}
-
-impl<'a, S: GenServer> Future for Step<'a, S> {
-    type Output = Handling<'a, S::Msg>;
+impl<S: GenServer> Future for Step<'_, S> {
+    type Output = Handling<S::Msg>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Self::Output> {
-        let (_, cx) = self.server.as_mut().expect("a step is polled until it is through");
-        let mail = match Pin::new(&mut cx.cx.recv()).poll(task) {
-            Poll::Ready(mail) => mail,
-            Poll::Pending => return Poll::Pending,
+        if let Self::Receiving(server) = &mut *self {
+            let (_, cx) = server.as_mut().expect("a step is polled until it is through");
+            let mail = match Pin::new(&mut cx.cx.recv()).poll(task) {
+                Poll::Ready(mail) => mail,
+                Poll::Pending => return Poll::Pending,
+            };
+            let (state, cx) = server.take().expect("a step is through once");
+            let message = match mail {
+                Mail::Msg(ServerMsg::User(message)) => message,
+                other => return Poll::Ready(Handling::Rare(Box::new(other))),
+            };
+            let during = message.name();
+            match catch_unwind(AssertUnwindSafe(move || state.handle(message, cx).0)) {
+                Ok(None) => return Poll::Ready(Handling::Done),
+                Ok(Some(future)) => *self = Self::Handling(future, during),
+                Err(panic) => return Poll::Ready(Handling::of_panic(panic, during)),
+            }
+        }
+        let Self::Handling(future, during) = &mut *self else {
+            unreachable!("a step that received handles");
         };
-        let (state, cx) = self.server.take().expect("a step is through once");
-        match mail {
-            Mail::Msg(ServerMsg::User(message)) => Poll::Ready(handle(state, cx, message)),
-            other => Poll::Ready(Handling::Rare(Box::new(other))),
+        let during = *during;
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task))) {
+            Ok(poll) => poll.map(|()| Handling::Done),
+            Err(panic) => Poll::Ready(Handling::of_panic(panic, during)),
         }
     }
 }
 
-#[inline]
-fn handle<'a, S: GenServer>(
-    state: &'a mut S,
-    cx: &'a mut Context<S>,
-    message: S::Msg,
-) -> Handling<'a, S::Msg> {
-    let during = message.name();
-    match catch_unwind(AssertUnwindSafe(move || state.handle(message, cx).0)) {
-        Ok(None) => Handling::Done,
-        Ok(Some(future)) => Handling::Future(future, during),
-        Err(panic) => Handling::Panicked(panic, during),
+impl<M> Handling<M> {
+    fn of_panic(panic: Panic, during: &'static str) -> Self {
+        Self::Panicked(Box::new(Ending::of_panic(panic, Some(during))))
     }
+}
+
+/// Receives and handles one piece of mail with a time limit.
+async fn in_time<S: GenServer>(state: &mut S, cx: &mut Context<S>) -> Turn {
+    let timeout = cx.next().timeout.unwrap_or_default();
+    let mail = cx.cx.recv_timeout(timeout).await;
+    any(state, cx, mail).await
 }
 
 /// Handles any mail, or the lack of it: the way for what is rare.
@@ -164,14 +184,18 @@ async fn any<S: GenServer>(
     let Some(Mail::Msg(ServerMsg::User(message))) = mail else {
         return rare(state, cx, mail).await;
     };
-    let outcome = match handle(state, cx, message) {
-        Handling::Future(future, during) => guard(future).await.map_err(|panic| (panic, during)),
-        Handling::Panicked(panic, during) => Err((panic, during)),
-        Handling::Done | Handling::Rare(_) => Ok(()),
+    let during = message.name();
+    let outcome = {
+        let handled = catch_unwind(AssertUnwindSafe(|| state.handle(message, cx).0));
+        match handled {
+            Ok(None) => Ok(()),
+            Ok(Some(future)) => guard(future).await,
+            Err(panic) => Err(panic),
+        }
     };
     match outcome {
         Ok(()) => after(state, cx).await,
-        Err((panic, during)) => Ending::of_panic(panic, Some(during)),
+        Err(panic) => Ending::of_panic(panic, Some(during)).into(),
     }
 }
 
@@ -229,11 +253,6 @@ fn refuse<S: GenServer>(
     reason
 }
 
-async fn receive_in_time<S: GenServer>(cx: &mut Context<S>) -> Option<Mail<ServerMsg<S::Msg>>> {
-    let timeout = cx.next().timeout.unwrap_or_default();
-    cx.cx.recv_timeout(timeout).await
-}
-
 /// What is no call or cast: news, system requests, a timeout.
 async fn rare<S: GenServer>(
     state: &mut S,
@@ -244,7 +263,7 @@ async fn rare<S: GenServer>(
         None => ("timeout", guard(Box::pin(state.handle_timeout(cx))).await),
         // A server that traps exits ends with its parent, through terminate, as OTP's does.
         Some(Mail::Info(Info::Exit { from, reason })) if cx.cx.is_told_by(from) => {
-            return Ending::of_reason(reason);
+            return Ending::of_reason(reason).into();
         }
         Some(Mail::Info(info)) => ("info", guard(Box::pin(state.handle_info(info, cx))).await),
         Some(Mail::Msg(ServerMsg::System(system))) => match *system {
@@ -252,10 +271,7 @@ async fn rare<S: GenServer>(
                 return Turn::End(Box::new(Ending { reason, during: None, asked_by: Some(done) }));
             }
             System::State(reply) => {
-                let shown = catch_unwind(AssertUnwindSafe(|| state.format_state()));
-                reply.send(shown.unwrap_or_else(|panic| {
-                    Some(format!("(Debug of the state {})", panic_reason(panic)))
-                }));
+                reply.send(shown(state));
                 return Turn::GoOn;
             }
         },
@@ -265,7 +281,7 @@ async fn rare<S: GenServer>(
     };
     match ran {
         Ok(()) => after(state, cx).await,
-        Err(panic) => Ending::of_panic(panic, Some(during)),
+        Err(panic) => Ending::of_panic(panic, Some(during)).into(),
     }
 }
 
@@ -276,18 +292,18 @@ async fn after<S: GenServer>(state: &mut S, cx: &mut Context<S>) -> Turn {
             return Turn::GoOn;
         };
         if let Some(reason) = next.stop.take() {
-            return Ending::of_reason(reason);
+            return Ending::of_reason(reason).into();
         }
         if !std::mem::take(&mut next.continues) {
             return Turn::GoOn;
         }
         if let Err(panic) = guard(Box::pin(state.handle_continue(cx))).await {
-            return Ending::of_panic(panic, Some("continue"));
+            return Ending::of_panic(panic, Some("continue")).into();
         }
     }
 }
 
-/// Runs terminate, leaves what the crash report shows, and gives the exit reason.
+/// Runs terminate, drops the state, leaves what the crash report shows, and gives the exit reason.
 async fn end<S: GenServer>(mut state: S, mut cx: Context<S>, ending: Ending) -> Reason {
     let Ending { mut reason, mut during, asked_by } = ending;
     // Replies that a panic dropped are answered before terminate, which may take long.
@@ -297,11 +313,20 @@ async fn end<S: GenServer>(mut state: S, mut cx: Context<S>, ending: Ending) -> 
         during = Some("terminate");
         cx.cx.set_exit_reason(&reason);
     }
+    let mut state_shown = (!reason.is_orderly()).then(|| shown(&state)).flatten();
+    // Replies that the state has kept are answered with the exit reason.
+    let dropped = cx.cx.end_with(&reason, || catch_unwind(AssertUnwindSafe(|| drop(state))));
+    if let Err(panic) = dropped {
+        let panicked = panic_reason(panic);
+        cx.cx.set_exit_reason(&panicked);
+        if reason.is_orderly() {
+            (reason, during, state_shown) = (panicked, Some("drop"), None);
+        } else {
+            events::drop_panicked(&panicked);
+        }
+    }
     if !reason.is_orderly() {
-        let shown = catch_unwind(AssertUnwindSafe(|| state.format_state()));
-        let shown = shown
-            .unwrap_or_else(|panic| Some(format!("(Debug of the state {})", panic_reason(panic))));
-        leave_detail(&cx, during, shown);
+        leave_detail(&cx, during, state_shown);
     }
     if let Some(done) = asked_by {
         cx.cx.answer_at_exit(done);
@@ -309,16 +334,18 @@ async fn end<S: GenServer>(mut state: S, mut cx: Context<S>, ending: Ending) -> 
     reason
 }
 
+/// The state as text. A `Debug` that panics says so in its place.
+fn shown<S: GenServer>(state: &S) -> Option<String> {
+    catch_unwind(AssertUnwindSafe(|| state.format_state()))
+        .unwrap_or_else(|panic| Some(format!("(Debug of the state {})", panic_reason(panic))))
+}
+
 fn leave_detail<S: GenServer>(
     cx: &Context<S>,
     during: Option<&'static str>,
     state: Option<String>,
 ) {
-    cx.cx.set_crash_detail(CrashDetail {
-        last_message: during,
-        state,
-        restarts: cx.next.as_deref().map_or(0, |next: &Next| next.restarts),
-    });
+    cx.cx.set_crash_detail(CrashDetail { last_message: during, state, restarts: cx.restarts() });
 }
 
 /// Polls a future of the user's under `catch_unwind`.
