@@ -21,7 +21,8 @@ pub enum ApplicationKind {
     /// The node stops. What a service that the others need wants, and the default.
     #[default]
     Permanent,
-    /// The node stops if the application ended for a reason that is not orderly.
+    /// The node stops unless the application ended with [`linden_core::Reason::Normal`]. As in OTP a supervisor that gave
+    /// up ends with `shutdown`, which is not normal here.
     Transient,
     /// Nothing but a report.
     Temporary,
@@ -74,7 +75,8 @@ pub trait Application: Send + Sync + 'static {
         async {}
     }
 
-    /// Runs after the supervision tree has stopped.
+    /// Runs after the supervision tree has ended, on a thread where blocking is allowed: close files and databases here.
+    /// Also after a tree that ended by itself; not after one that did not start.
     fn stop(&self) {}
 }
 

@@ -10,8 +10,10 @@ use std::fmt;
 use linden_core::{ExitEvent, ExitListener, ExitOrigin, Pid, Reason, current_process};
 use tracing::Level;
 
-use crate::error::chain;
-use crate::report::{CrashReport, FieldValue, Limited, Severity, SupervisorEvent, SupervisorReport};
+use crate::error::{StartError, chain};
+use crate::report::{
+    CrashReport, FieldValue, Limited, Severity, SupervisorEvent, SupervisorReport,
+};
 use crate::supervisor::intensity::Intensity;
 
 /// The target of crash reports.
@@ -52,7 +54,7 @@ pub(crate) struct Reporter<'a> {
 pub(crate) struct Subject<'a> {
     pub(crate) child: &'a str,
     pub(crate) pid: Option<Pid>,
-    pub(crate) reason: Option<&'a dyn fmt::Display>,
+    pub(crate) reason: Option<&'a (dyn fmt::Display + Sync)>,
     /// With the one that is reported on.
     pub(crate) restarts_in_period: u32,
 }
@@ -109,8 +111,8 @@ impl Reporter<'_> {
 }
 
 /// A child did not start; the sources of the error are part of the reason.
-pub(crate) fn start_failed(reporter: &Reporter<'_>, subject: Subject<'_>, error: &dyn Error) {
-    struct Chain<'a>(&'a dyn Error);
+pub(crate) fn start_failed(reporter: &Reporter<'_>, subject: Subject<'_>, error: &StartError) {
+    struct Chain<'a>(&'a StartError);
     impl fmt::Display for Chain<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str(&chain(self.0))

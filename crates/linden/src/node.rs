@@ -31,10 +31,14 @@ pub struct NodeBuilder {
     applications: Vec<Arc<dyn AnyApplication>>,
     config_file: Option<PathBuf>,
     environment: Vec<(String, String)>,
+    other_tables: Vec<String>,
     name: String,
-    on_ready: Option<Box<dyn FnOnce(&Ready) + Send>>,
+    on_ready: Option<OnReady>,
     logging: Logging,
 }
+
+/// What to do once all applications run.
+type OnReady = Box<dyn FnOnce(&Ready) + Send>;
 
 /// Whether the node writes the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,6 +144,7 @@ impl NodeBuilder {
                     Some((key.into_string().ok()?, value.into_string().ok()?))
                 })
                 .collect(),
+            other_tables: Vec::new(),
             name: "linden".to_owned(),
             on_ready: None,
             logging: Logging::Configured,
@@ -164,6 +169,13 @@ impl NodeBuilder {
     #[must_use]
     pub fn config_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.config_file = Some(file.into());
+        self
+    }
+
+    /// Passes over these tables of the configuration: they belong to applications that other nodes run.
+    #[must_use]
+    pub fn other_tables(mut self, names: &[&str]) -> Self {
+        self.other_tables.extend(names.iter().map(|&name| name.to_owned()));
         self
     }
 
@@ -286,6 +298,7 @@ impl NodeBuilder {
         let config = Config::load(file, self.environment.iter().cloned())?;
         let mut known = vec!["node", "log"];
         known.extend(self.applications.iter().map(|application| application.name()));
+        known.extend(self.other_tables.iter().map(String::as_str));
         config.check_tables(&known)?;
         Ok(config)
     }

@@ -47,7 +47,6 @@ pub mod debug {
             None
         }
     }
-
 }
 
 pub mod wire {
@@ -187,19 +186,38 @@ pub mod wire {
     }
 }
 
+/// What the body of `#[linden::main]` may give.
+pub trait MainOutput {
+    /// Writes the error, if it is one, and gives the exit code.
+    fn report(self) -> ExitCode;
+}
+
+impl<E: Into<crate::BoxError>> MainOutput for Result<(), E> {
+    fn report(self) -> ExitCode {
+        match self.map_err(Into::into) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {}", crate::error::chain(&*error));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// A program that says itself what went wrong.
+impl MainOutput for ExitCode {
+    fn report(self) -> ExitCode {
+        self
+    }
+}
+
 /// Runs the body of `#[linden::main]`.
 pub fn main<F, U>(body: F) -> ExitCode
 where
     F: FnOnce(crate::NodeBuilder) -> U,
-    U: Future<Output = Result<(), crate::NodeError>>,
+    U: Future<Output: MainOutput>,
 {
-    match linden_core::block_on(body(crate::NodeBuilder::new())) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", crate::error::chain(&error));
-            ExitCode::FAILURE
-        }
-    }
+    linden_core::block_on(body(crate::NodeBuilder::new())).report()
 }
 
 /// Runs the body of `#[linden::test]` on a node of its own, which is stopped afterwards.

@@ -77,22 +77,23 @@ impl<T: Send + 'static> Task<T> {
         self.pid
     }
 
-    /// Ends the task: tells its process to shut down, and kills it when it has not ended after `timeout`. The value, if there
-    /// was one already.
+    /// Ends the task: takes the link to it down, tells its process to shut down, and kills it when it has not ended after
+    /// `timeout`. The value, if there was one already.
     ///
     /// # Panics
     /// Outside of every node.
     pub async fn shutdown(self, timeout: Duration) -> Option<T> {
         let node = Node::current().expect("a task is shut down inside a node");
+        // The task's end is wanted: it must not end the process that asks for it.
+        linden_core::unlink(self.pid);
         node.exit(self.pid, Reason::Shutdown);
-        match self.answer.timeout(timeout).await {
-            Ok(value) => Some(value),
-            Err(CallError::Timeout) => {
+        match tokio::time::timeout(timeout, self.answer).await {
+            Ok(answer) => answer.ok(),
+            Err(_) => {
                 node.exit(self.pid, Reason::Kill);
                 node.wait_exit(self.pid).await;
                 None
             }
-            Err(_) => None,
         }
     }
 

@@ -8,7 +8,8 @@ use linden_core::{Cx, Info, Mail, Message, Pid, Reason, Reply, panic_reason};
 
 use super::{AnyApplication, ApplicationError, ApplicationKind};
 use crate::config::Config;
-use crate::error::{BoxError, StartError};
+use crate::error::BoxError;
+use crate::gen_server::serve::guard;
 use crate::supervisor::Supervisor;
 
 /// Under this name the controller is registered.
@@ -100,7 +101,7 @@ pub(crate) async fn control(mut cx: Cx<Request>, order: Order) -> Reason {
                     continue;
                 };
                 let ended = running.remove(place);
-                ended.application.stop();
+                after_end(&ended.application).await;
                 if let Some(told) = judge(&ended, &reason).then(|| down.take()).flatten() {
                     told.send(Down { application: ended.application.name(), reason });
                 }
@@ -115,7 +116,8 @@ fn judge(ended: &Running, reason: &Reason) -> bool {
     let application = ended.application.name();
     let node_stops = match ended.application.kind() {
         ApplicationKind::Permanent => true,
-        ApplicationKind::Transient => !reason.is_orderly(),
+        // OTP: any reason but `normal`; a tree that gave up ends with `shutdown`.
+        ApplicationKind::Transient => *reason != Reason::Normal,
         ApplicationKind::Temporary => false,
     };
     if node_stops {
@@ -144,22 +146,42 @@ async fn start(
     cx.set_group(group);
     let started = tree.start_link().await;
     cx.clear_group();
-    match started {
-        Ok(supervisor) => Ok(supervisor.pid().expect("just started")),
-        Err(StartError::Child { id, cause }) => Err(Box::new(StartError::Child { id, cause })),
-        Err(error) => Err(Box::new(error)),
+    Ok(started?.pid().expect("just started"))
+}
+
+/// Lets an application drain. Neither a panic nor a drain without end keeps the others from being stopped.
+async fn prepare_stop(application: &Arc<dyn AnyApplication>, grace: Duration) {
+    let name = application.name();
+    let drain = async { guard(application.prepare_stop()).await.map_err(panic_reason) };
+    match tokio::time::timeout(grace, drain).await {
+        Ok(Ok(())) => {}
+        Ok(Err(reason)) => {
+            tracing::error!(target: "linden::application", application = name, %reason, "drain failed");
+        }
+        Err(_) => {
+            tracing::warn!(target: "linden::application", application = name, "drain not finished within the shutdown grace");
+        }
+    }
+}
+
+/// Runs an application's `stop`, which may block or panic.
+async fn after_end(application: &Arc<dyn AnyApplication>) {
+    let (name, of_thread) = (application.name(), application.clone());
+    let stopped = tokio::task::spawn_blocking(move || {
+        catch_unwind(AssertUnwindSafe(|| of_thread.stop())).map_err(panic_reason)
+    });
+    if let Ok(Err(reason)) = stopped.await {
+        tracing::error!(target: "linden::application", application = name, %reason, "stop failed");
     }
 }
 
 async fn stop_all(cx: &mut Cx<Request>, mut running: Vec<Running>, grace: Duration) {
     while let Some(Running { application, supervisor }) = running.pop() {
         let name = application.name();
-        if tokio::time::timeout(grace, application.prepare_stop()).await.is_err() {
-            tracing::warn!(target: "linden::application", application = name, "drain not finished within the shutdown grace");
-        }
+        prepare_stop(&application, grace).await;
         let shutdown = crate::supervisor::decision::Shutdown::Timeout(grace);
         let reason = crate::supervisor::stop_child(cx, supervisor, shutdown).await;
-        application.stop();
+        after_end(&application).await;
         tracing::info!(target: "linden::application", application = name, %reason, "application stopped");
     }
 }

@@ -88,7 +88,7 @@ impl<S: GenServer> ServerRef<S> {
     /// Stops the server: it handles what was sent before, runs `terminate`, and exits with `reason`. Returns when it has ended.
     ///
     /// # Errors
-    /// It did not end within `timeout`, or there is no such server.
+    /// It did not end within `timeout`, there is no such server, or it is a server of another node.
     pub async fn stop(&self, reason: Reason, timeout: Duration) -> Result<(), CallError> {
         let stop = self.call_raw(|done| ServerMsg::System(Box::new(System::Stop { reason, done })));
         match stop.timeout(timeout).await {

@@ -78,8 +78,11 @@ where
     // Boxed as a whole, so that an idle server does not keep the room of what its start took.
     let begun: Beginning<S> = Box::pin(async move {
         let mut cx = Context::<S> { cx, next: None };
-        let state = begin(&mut cx, init, birth).await?;
-        Ok((state, cx))
+        let mut state = begin(&mut cx, init, birth).await?;
+        match after(&mut state, &mut cx).await {
+            Turn::GoOn => Ok((state, cx)),
+            Turn::End(ending) => Err(end(state, cx, *ending).await),
+        }
     });
     run(begun)
 }
@@ -89,24 +92,35 @@ async fn run<S: GenServer>(begun: Beginning<S>) -> Reason {
         Ok(server) => server,
         Err(reason) => return reason,
     };
-    let mut turn = Box::pin(after(&mut state, &mut cx)).await;
-    loop {
-        if let Turn::End(ending) = turn {
-            break Box::pin(end(state, cx, *ending)).await;
-        }
-        if let Some(next) = &cx.next
-            && next.timeout.is_some()
-        {
-            turn = Box::pin(in_time(&mut state, &mut cx)).await;
-            continue;
-        }
-        let step = Step::Receiving(Some((&mut state, &mut cx)));
-        turn = match step.await {
-            Handling::Done if !cx.is_due() => Turn::GoOn,
-            Handling::Done => Box::pin(after(&mut state, &mut cx)).await,
-            Handling::Rare(mail) => Box::pin(any(&mut state, &mut cx, Some(*mail))).await,
-            Handling::Panicked(crash) => Turn::End(crash),
+    let ending = loop {
+        let turn = if cx.next.as_ref().is_some_and(|next| next.timeout.is_some()) {
+            Box::pin(in_time(&mut state, &mut cx)).await
+        } else {
+            // In two parts, so that what the step gave has no place of its own beside what is done about it.
+            let handling = Step::Receiving(&mut state, &mut cx).await;
+            match what_next(&mut state, &mut cx, handling) {
+                Ok(turn) => turn,
+                Err(rest) => rest.await,
+            }
         };
+        if let Turn::End(ending) = turn {
+            break ending;
+        }
+    };
+    Box::pin(end(state, cx, *ending)).await
+}
+
+/// What comes after a step: at once in the usual case, otherwise by a future.
+fn what_next<'a, S: GenServer>(
+    state: &'a mut S,
+    cx: &'a mut Context<S>,
+    handling: Handling<S::Msg>,
+) -> Result<Turn, Pin<Box<dyn Future<Output = Turn> + Send + 'a>>> {
+    match handling {
+        Handling::Done if !cx.is_due() => Ok(Turn::GoOn),
+        Handling::Done => Err(Box::pin(after(state, cx))),
+        Handling::Rare(mail) => Err(Box::pin(any(state, cx, Some(*mail)))),
+        Handling::Panicked(crash) => Ok(Turn::End(crash)),
     }
 }
 
@@ -115,10 +129,17 @@ async fn run<S: GenServer>(begun: Beginning<S>) -> Reason {
 /// A future written by hand, so that no mail stands in the server's own future: a message goes from its envelope to the
 /// handler within one poll, and an idle server has no room for one.
 enum Step<'a, S: GenServer> {
-    /// `Some` until there is mail.
-    Receiving(Option<(&'a mut S, &'a mut Context<S>)>),
-    /// The handler of the message with this name gave a future.
-    Handling(Pin<Box<dyn Future<Output = ()> + Send + 'a>>, &'static str),
+    /// There is no mail yet.
+    Receiving(&'a mut S, &'a mut Context<S>),
+    /// The handler gave a future; `None` while the handler itself runs.
+    Handling(Option<Box<InHand<'a>>>),
+}
+
+/// A message that is being handled. Boxed, for most handlers are through at once and leave no future.
+struct InHand<'a> {
+    future: Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
+    /// The message's name.
+    during: &'static str,
 }
 
 /// What a step did.
@@ -133,13 +154,14 @@ impl<S: GenServer> Future for Step<'_, S> {
     type Output = Handling<S::Msg>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Self::Output> {
-        if let Self::Receiving(server) = &mut *self {
-            let (_, cx) = server.as_mut().expect("a step is polled until it is through");
+        if let Self::Receiving(_, cx) = &mut *self {
             let mail = match Pin::new(&mut cx.cx.recv()).poll(task) {
                 Poll::Ready(mail) => mail,
                 Poll::Pending => return Poll::Pending,
             };
-            let (state, cx) = server.take().expect("a step is through once");
+            let Self::Receiving(state, cx) = std::mem::replace(&mut *self, Self::Handling(None)) else {
+                unreachable!("it was receiving above");
+            };
             let message = match mail {
                 Mail::Msg(ServerMsg::User(message)) => message,
                 other => return Poll::Ready(Handling::Rare(Box::new(other))),
@@ -147,17 +169,18 @@ impl<S: GenServer> Future for Step<'_, S> {
             let during = message.name();
             match catch_unwind(AssertUnwindSafe(move || state.handle(message, cx).0)) {
                 Ok(None) => return Poll::Ready(Handling::Done),
-                Ok(Some(future)) => *self = Self::Handling(future, during),
+                Ok(Some(future)) => {
+                    *self = Self::Handling(Some(Box::new(InHand { future, during })));
+                }
                 Err(panic) => return Poll::Ready(Handling::of_panic(panic, during)),
             }
         }
-        let Self::Handling(future, during) = &mut *self else {
-            unreachable!("a step that received handles");
+        let Self::Handling(Some(in_hand)) = &mut *self else {
+            unreachable!("a step is polled until it is through");
         };
-        let during = *during;
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task))) {
+        match catch_unwind(AssertUnwindSafe(|| in_hand.future.as_mut().poll(task))) {
             Ok(poll) => poll.map(|()| Handling::Done),
-            Err(panic) => Poll::Ready(Handling::of_panic(panic, during)),
+            Err(panic) => Poll::Ready(Handling::of_panic(panic, in_hand.during)),
         }
     }
 }

@@ -2,17 +2,19 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linden_core::{Cx, IntoReason, Message, Node, Pid, Reason};
+use linden_core::{Cx, IntoReason, Message, Pid, Reason, panic_reason, reply_channel};
 
 use super::decision::{Restart, Shutdown, Spec, Terms};
 use super::dynamic::DynamicSupervisor;
 use super::spec::Supervisor;
 use crate::error::StartError;
-use crate::gen_server::{GenServer, Init, Link, spawn_server};
+use crate::gen_server::serve::guard;
+use crate::gen_server::{GenServer, Init, Link, await_start, spawn_server};
 
 /// What a supervisor starts, and how it treats it. Made by [`child`], [`supervisor_child`], [`dynamic_child`] or
 /// [`process_child`]; OTP source: child specification.
@@ -39,6 +41,13 @@ pub(super) enum NameChoice {
 
 /// A start on its way.
 pub(super) type Starting<'a> = Pin<Box<dyn Future<Output = Result<Pid, StartError>> + Send + 'a>>;
+
+/// A start whose panics are failures: the supervisor must not crash because a child's factory does.
+pub(super) async fn guarded<'a>(start: impl FnOnce() -> Starting<'a>) -> Result<Pid, StartError> {
+    let failed = |panic| StartError::Init(panic_reason(panic));
+    let starting = catch_unwind(AssertUnwindSafe(start)).map_err(failed)?;
+    guard(starting).await.map_err(failed)?
+}
 
 /// Starts one child, linked to the process that calls it. A factory: it can be called again and again.
 pub(super) trait StartChild: Send + Sync {
@@ -262,16 +271,25 @@ where
 {
     fn start<'a>(&'a self, name: &'a NameChoice, _restarts: u32) -> Starting<'a> {
         Box::pin(async move {
-            let address = linden_core::spawn_link(|cx| (self.body)(cx));
-            let pid = address.pid();
-            if let NameChoice::Given(name) = name {
-                let node = Node::current().expect("a supervisor runs on a node");
-                if let Err(error) = node.register(name, pid) {
-                    node.exit(pid, Reason::Kill);
-                    return Err(error.into());
+            let NameChoice::Given(name) = name else {
+                return Ok(linden_core::spawn_link(|cx| (self.body)(cx)).pid());
+            };
+            // It takes its name itself, before its body runs: one that ends at once has had it.
+            let (started, waits) = reply_channel();
+            let address = linden_core::spawn_link(|cx: Cx<M>| {
+                let (node, pid, name) = (cx.node().clone(), cx.pid(), name.clone());
+                let body = (self.body)(cx);
+                async move {
+                    if let Err(error) = node.register(&name, pid) {
+                        started.send(Err(error.into()));
+                        return Reason::Normal;
+                    }
+                    started.send(Ok(()));
+                    body.await.into_reason()
                 }
-            }
-            Ok(pid)
+            });
+            await_start(waits).await?;
+            Ok(address.pid())
         })
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! OTP source: `simple_one_for_one`, Elixir's `DynamicSupervisor`. A child costs its pid and its arguments here.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +12,22 @@ use linden_core::{
     reply_channel,
 };
 
-use super::child::NameChoice;
+use super::child::{NameChoice, guarded};
 use super::decision::{
     AutoShutdown, ChildCounts, ChildRow, Draining, DynamicChildren, DynamicDone, DynamicExited,
     DynamicNext, DynamicTerminate, DynamicTryAgain, Liveness, Report, Restart, Shutdown, Started,
     StopVerdict, Terms,
 };
 use super::intensity::Intensity;
-use super::process::SupervisorError;
+use super::process::{SupervisorError, has_ended};
 use super::stop_child::{exit_kind, stop_child};
 use crate::error::StartError;
-use crate::events;
+use crate::events::{self, Reporter, Subject};
 use crate::gen_server::{GenServer, Init, Link, spawn_server};
+use crate::report::SupervisorEvent;
 
 /// What children are called in reports: they have no ids.
-const CHILD: &str = "dynamic child";
+const CHILD: &str = "(dynamic)";
 
 /// The specification of a dynamic supervisor, whose children are started with arguments of type `A`.
 #[derive(Clone)]
@@ -41,7 +43,7 @@ type Starting = std::pin::Pin<Box<dyn Future<Output = Result<Pid, StartError>> +
 
 /// Starts a child from its arguments, linked to the process that calls it.
 trait Template<A>: Send + Sync {
-    fn start(&self, args: &A) -> Starting;
+    fn start(&self, args: &A, restarts: u32) -> Starting;
 }
 
 struct ServerTemplate<T, S, K> {
@@ -56,10 +58,10 @@ where
     S: GenServer,
     K: 'static,
 {
-    fn start(&self, args: &A) -> Starting {
+    fn start(&self, args: &A, restarts: u32) -> Starting {
         let init = (self.template)(args);
         Box::pin(async move {
-            let server = spawn_server::<S, K>(None, Link::Yes, None, 0, init).await?;
+            let server = spawn_server::<S, K>(None, Link::Yes, None, restarts, init).await?;
             Ok(server.pid().expect("a local address has a pid"))
         })
     }
@@ -104,6 +106,20 @@ impl<A: Clone + Send + Sync + 'static> DynamicSupervisor<A> {
     #[must_use]
     pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
         self.terms.shutdown = shutdown;
+        self
+    }
+
+    /// The end of a child counts for [`DynamicSupervisor::auto_shutdown`]. Not for permanent children.
+    #[must_use]
+    pub fn significant(mut self) -> Self {
+        self.terms.significant = true;
+        self
+    }
+
+    /// Whether the end of significant children ends the supervisor.
+    #[must_use]
+    pub fn auto_shutdown(mut self, auto_shutdown: AutoShutdown) -> Self {
+        self.auto_shutdown = auto_shutdown;
         self
     }
 
@@ -296,6 +312,11 @@ struct Process<A: Send + 'static> {
     cx: Cx<Request<A>>,
     template: Arc<dyn Template<A>>,
     children: DynamicChildren<LocalPid, A>,
+    /// How often a running child was restarted, for those that were: for their crash reports.
+    restarts: HashMap<LocalPid, u32>,
+    /// For reports, as the intensity.
+    name: Option<Box<str>>,
+    intensity: Intensity,
 }
 
 /// The future of a dynamic supervisor's process.
@@ -323,10 +344,11 @@ async fn supervise<A: Clone + Send + Sync + 'static>(
         }
     };
     started.send(Ok(()));
-    let mut process = Process { cx, template: spec.template, children };
+    let DynamicSupervisor { template, name, intensity, .. } = spec;
+    let restarts = HashMap::new();
+    let mut process = Process { cx, template, children, restarts, name, intensity };
     let (reason, done) = process.run().await;
-    let Process { mut cx, children, .. } = process;
-    stop_all(&mut cx, children.shut_down()).await;
+    let cx = process.stop_all().await;
     if let Some(done) = done {
         cx.answer_at_exit(done);
     }
@@ -347,7 +369,8 @@ impl<A: Clone + Send + Sync + 'static> Process<A> {
                 Mail::Msg(Request::TryAgain(token)) => {
                     let now = self.cx.node().uptime();
                     let next = self.children.try_again(token, now);
-                    restart(&self.cx, &self.template, next).await
+                    let reporter = reporter(&self.cx, self.name.as_deref(), self.intensity);
+                    restart(reporter, &self.template, &mut self.restarts, next).await
                 }
                 Mail::Msg(request) => {
                     self.answer(request).await;
@@ -361,33 +384,54 @@ impl<A: Clone + Send + Sync + 'static> Process<A> {
                     drop(self.cx.address().send(Request::TryAgain(token)))
                 }
                 DynamicDone::GiveUp => {
-                    events::intensity_exceeded(self.cx.pid(), CHILD);
+                    let restarts_in_period = self.children.restarts_in_period();
+                    let subject = Subject { restarts_in_period, ..SOME_CHILD };
+                    self.reporter().write(SupervisorEvent::GaveUp, subject);
                     return (Reason::Shutdown, None);
                 }
-                DynamicDone::AutoShutdown => return (Reason::Shutdown, None),
+                DynamicDone::AutoShutdown => {
+                    self.reporter().write(SupervisorEvent::AutoShutdown, SOME_CHILD);
+                    return (Reason::Shutdown, None);
+                }
             }
         }
     }
 
     async fn child_exited(&mut self, from: Pid, reason: &Reason) -> DynamicDone<LocalPid> {
+        if !has_ended(&self.cx, from) {
+            return DynamicDone::Settled;
+        }
         let now = self.cx.node().uptime();
+        let reporter = reporter(&self.cx, self.name.as_deref(), self.intensity);
         match self.children.child_exited(from.local(), exit_kind(reason), now) {
             DynamicExited::NotAChild => DynamicDone::Settled,
             DynamicExited::Child(exit) => {
                 if exit.report == Report::Write {
-                    events::child_terminated(self.cx.pid(), CHILD, from, reason, 0);
+                    let restarts_in_period = exit.restarts_in_period;
+                    let (pid, reason) = (Some(from), Some(reason as &(dyn fmt::Display + Sync)));
+                    let subject = Subject { pid, reason, restarts_in_period, ..SOME_CHILD };
+                    reporter.write(SupervisorEvent::Crashed, subject);
                 }
-                restart(&self.cx, &self.template, exit.next).await
+                if let DynamicNext::Done(_) = &exit.next {
+                    self.restarts.remove(&from.local());
+                }
+                restart(reporter, &self.template, &mut self.restarts, exit.next).await
             }
         }
+    }
+
+    fn reporter(&self) -> Reporter<'_> {
+        reporter(&self.cx, self.name.as_deref(), self.intensity)
     }
 
     async fn answer(&mut self, request: Request<A>) {
         let node = self.cx.pid().node();
         match request {
             Request::Start(args, reply) => {
-                let started = self.template.start(&args).await;
+                let started = guarded(|| self.template.start(&args, 0)).await;
                 if let Ok(pid) = &started {
+                    self.reporter()
+                        .write(SupervisorEvent::Started, Subject { pid: Some(*pid), ..SOME_CHILD });
                     self.children.started(pid.local(), args);
                 }
                 reply.send(started.map_err(SupervisorError::Start));
@@ -409,6 +453,10 @@ impl<A: Clone + Send + Sync + 'static> Process<A> {
 
     async fn terminate(&mut self, pid: Pid) -> Result<(), SupervisorError> {
         let node = self.cx.node().clone();
+        if pid.node() != node.id() {
+            return Err(SupervisorError::NotFound);
+        }
+        self.restarts.remove(&pid.local());
         let liveness = |local: LocalPid| match node.is_alive(local.on(node.id())) {
             true => Liveness::Alive,
             false => Liveness::Gone,
@@ -418,7 +466,7 @@ impl<A: Clone + Send + Sync + 'static> Process<A> {
                 let terms = self.children.terms();
                 let reason = stop_child(&mut self.cx, pid, terms.shutdown).await;
                 if terms.judge_stop(exit_kind(&reason)) == StopVerdict::Otherwise {
-                    events::child_stopped_otherwise(self.cx.pid(), CHILD, pid, &reason);
+                    self.report_stop(pid, &reason);
                 }
                 Ok(())
             }
@@ -426,76 +474,105 @@ impl<A: Clone + Send + Sync + 'static> Process<A> {
             DynamicTerminate::NotFound => Err(SupervisorError::NotFound),
         }
     }
+
+    fn report_stop(&self, pid: Pid, reason: &Reason) {
+        let subject = Subject { pid: Some(pid), reason: Some(reason), ..SOME_CHILD };
+        self.reporter().write(SupervisorEvent::StopFailed, subject);
+    }
+
+    /// Stops all children at once: asked together, killed together when the time is up. Gives back the process's end.
+    ///
+    /// Each is monitored for it, so that one that took its link down is waited for as well.
+    async fn stop_all(mut self) -> Cx<Request<A>> {
+        let none = DynamicChildren::new(Terms::WORKER, self.intensity, AutoShutdown::Never)
+            .expect("the intensity was checked");
+        let mut draining = std::mem::replace(&mut self.children, none).shut_down();
+        let (node, shutdown) = (self.cx.pid().node(), draining.terms().shutdown);
+        for pid in draining.waiting() {
+            self.cx.monitor(pid.on(node));
+        }
+        let reason = if shutdown == Shutdown::Brutal { Reason::Kill } else { Reason::Shutdown };
+        self.tell(&draining, &reason);
+        let mut limit = match shutdown {
+            Shutdown::Timeout(timeout) => Some(self.cx.node().uptime() + timeout),
+            Shutdown::Brutal | Shutdown::Infinity => None,
+        };
+        while !draining.is_done() {
+            let mail = match limit {
+                None => Some(self.cx.recv().await),
+                Some(end) => {
+                    let left = end.saturating_sub(self.cx.node().uptime());
+                    self.cx.recv_timeout(left).await
+                }
+            };
+            match mail {
+                // The link speaks before the monitor, and also of an end that came before this.
+                Some(Mail::Info(
+                    Info::Exit { from: pid, reason } | Info::Down { pid, reason, .. },
+                )) => {
+                    let verdict = has_ended(&self.cx, pid)
+                        .then(|| draining.gone(pid.local(), exit_kind(&reason)));
+                    if verdict.flatten() == Some(StopVerdict::Otherwise) {
+                        self.report_stop(pid, &reason);
+                    }
+                }
+                // Requests in the meantime are dropped: their callers hear that the supervisor ends.
+                Some(_) => {}
+                None => {
+                    self.tell(&draining, &Reason::Kill);
+                    limit = None;
+                }
+            }
+        }
+        self.cx
+    }
+
+    fn tell(&self, draining: &Draining<LocalPid>, reason: &Reason) {
+        for pid in draining.waiting() {
+            self.cx.exit(pid.on(self.cx.pid().node()), reason.clone());
+        }
+    }
+}
+
+/// A child in a report: it has no id.
+const SOME_CHILD: Subject<'static> =
+    Subject { child: CHILD, pid: None, reason: None, restarts_in_period: 0 };
+
+fn reporter<'a, A: Send + 'static>(
+    cx: &Cx<Request<A>>,
+    name: Option<&'a str>,
+    intensity: Intensity,
+) -> Reporter<'a> {
+    Reporter { pid: cx.pid(), name, intensity }
 }
 
 async fn restart<A: Send + Sync + 'static>(
-    cx: &Cx<Request<A>>,
+    reporter: Reporter<'_>,
     template: &Arc<dyn Template<A>>,
+    restarts: &mut HashMap<LocalPid, u32>,
     next: DynamicNext<'_, LocalPid, A>,
 ) -> DynamicDone<LocalPid> {
     let restart = match next {
         DynamicNext::Done(done) => return done,
         DynamicNext::Restart(restart) => restart,
     };
-    let starting = template.start(restart.args());
-    let started = match starting.await {
+    let count = restarts.get(&restart.last_pid()).map_or(1, |count| count.saturating_add(1));
+    let subject = Subject { restarts_in_period: restart.restarts_in_period(), ..SOME_CHILD };
+    let started = match guarded(|| template.start(restart.args(), count)).await {
         Ok(pid) => {
-            events::child_started(cx.pid(), CHILD, pid, 1);
+            reporter.write(SupervisorEvent::Restarted, Subject { pid: Some(pid), ..subject });
+            restarts.remove(&restart.last_pid());
+            restarts.insert(pid.local(), count);
             Started::Running(pid.local())
         }
-        Err(StartError::Ignored) => Started::Ignored,
+        Err(StartError::Ignored) => {
+            restarts.remove(&restart.last_pid());
+            Started::Ignored
+        }
         Err(error) => {
-            events::child_not_started(cx.pid(), CHILD, &error);
+            events::start_failed(&reporter, subject, &error);
             Started::Failed
         }
     };
     restart.done(started)
-}
-
-/// Stops all children at once: asked together, killed together when the time is up.
-async fn stop_all<A: Send + 'static>(cx: &mut Cx<Request<A>>, mut draining: Draining<LocalPid>) {
-    let node = cx.pid().node();
-    let terms = draining.terms();
-    let tell = |cx: &Cx<Request<A>>, draining: &Draining<LocalPid>, reason: &Reason| {
-        for pid in draining.waiting() {
-            cx.exit(pid.on(node), reason.clone());
-        }
-    };
-    let limit = match terms.shutdown {
-        Shutdown::Brutal => {
-            tell(cx, &draining, &Reason::Kill);
-            None
-        }
-        Shutdown::Timeout(timeout) => {
-            tell(cx, &draining, &Reason::Shutdown);
-            Some(cx.node().uptime() + timeout)
-        }
-        Shutdown::Infinity => {
-            tell(cx, &draining, &Reason::Shutdown);
-            None
-        }
-    };
-    let mut limit = limit;
-    while !draining.is_done() {
-        let mail = match limit {
-            None => Some(cx.recv().await),
-            Some(end) => {
-                let left = end.saturating_sub(cx.node().uptime());
-                cx.recv_timeout(left).await
-            }
-        };
-        match mail {
-            Some(Mail::Info(Info::Exit { from, reason })) => {
-                if draining.gone(from.local(), exit_kind(&reason)) == Some(StopVerdict::Otherwise) {
-                    events::child_stopped_otherwise(cx.pid(), CHILD, from, &reason);
-                }
-            }
-            // Requests in the meantime are dropped: their callers hear that the supervisor ends.
-            Some(_) => {}
-            None => {
-                tell(cx, &draining, &Reason::Kill);
-                limit = None;
-            }
-        }
-    }
 }

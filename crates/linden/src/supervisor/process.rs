@@ -1,23 +1,23 @@
 //! The process of a static supervisor: receives exits and requests, and takes the steps that the decision says.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 
 use linden_core::{
     Address, Call, CallError, Cx, Info, LocalPid, Mail, Message, Named, Node, Pid, Reason, Reply,
 };
 
-use super::child::{ChildSpec, Factory};
+use super::child::{ChildSpec, Factory, guarded};
 use super::decision::{
     ChildCounts, ChildRow, Children, DeleteChildError, Done, ExitCause, Exited, NotFound, Report,
     RestartChildError, Spec, StartChildError, Started, Step, StopVerdict, Terminate, TryAgain,
 };
+use super::intensity::Intensity;
 use super::spec::Supervisor;
 use super::stop_child::{exit_kind, stop_child};
-use crate::error::StartError;
-use crate::events;
+use crate::error::{StartError, chain};
+use crate::events::{self, Reporter, Subject};
+use crate::report::SupervisorEvent;
 
 /// What a supervisor is asked.
 #[derive(Debug)]
@@ -233,10 +233,27 @@ impl SupervisorRef {
 /// The supervisor's state.
 struct Process {
     cx: Cx<Request>,
-    /// How often each child was restarted, for its crash reports.
-    restarts: HashMap<Arc<str>, u32>,
+    /// For reports, as the intensity.
+    name: Option<Box<str>>,
+    intensity: Intensity,
     /// Why the newest start failed.
     failure: Option<StartError>,
+}
+
+/// A start, as reports and the child itself see it.
+#[derive(Clone, Copy)]
+struct Occasion {
+    what: SupervisorEvent,
+    /// How often the child will have been restarted.
+    restarts: u64,
+    restarts_in_period: u32,
+}
+
+impl Occasion {
+    /// Asked for by a request.
+    fn asked(restarts: u64) -> Self {
+        Self { what: SupervisorEvent::Started, restarts, restarts_in_period: 0 }
+    }
 }
 
 /// The future of a supervisor's process.
@@ -253,22 +270,23 @@ pub(super) async fn supervise(
         started.send(Err(error.into()));
         return Reason::Normal;
     }
+    let (name, intensity) = (spec.name, spec.policy.intensity);
     let specs = spec.children.into_iter().map(ChildSpec::into_spec).collect();
     let mut children = match Children::new(spec.policy, specs) {
         Ok(children) => children,
         Err(error) => {
-            release_name(&cx, spec.name.as_deref());
+            release_name(&cx, name.as_deref());
             started.send(Err(error.into()));
             return Reason::Normal;
         }
     };
-    let mut process = Process { cx, restarts: HashMap::new(), failure: None };
+    let mut process = Process { cx, name, intensity, failure: None };
     match process.take(children.boot()).await {
         Done::Exit(ExitCause::StartFailed { id }) => {
             let cause =
                 Box::new(process.failure.take().unwrap_or(StartError::Init(Reason::NoProc)));
             let reason = Reason::shutdown_with(format!("child {id} did not start: {cause}"));
-            release_name(&process.cx, spec.name.as_deref());
+            release_name(&process.cx, process.name.as_deref());
             started.send(Err(StartError::Child { id, cause }));
             return reason;
         }
@@ -329,17 +347,30 @@ impl Process {
         from: Pid,
         reason: &Reason,
     ) -> Done {
+        if !has_ended(&self.cx, from) {
+            return Done::Settled;
+        }
         let now = self.cx.node().uptime();
-        // OTP: an exit signal of a process that is no child and no parent, and not a shutdown, is ignored with a log line.
         match children.child_exited(from.local(), exit_kind(reason), now) {
             Exited::NotAChild => Done::Settled,
             Exited::Child(exit) => {
                 if exit.report == Report::Write {
-                    events::child_terminated(self.cx.pid(), &exit.id, from, reason, exit.restarts);
+                    let subject = Subject {
+                        child: &exit.id,
+                        pid: Some(from),
+                        reason: Some(reason),
+                        restarts_in_period: exit.restarts_in_period,
+                    };
+                    self.reporter().write(SupervisorEvent::Crashed, subject);
                 }
                 self.take(exit.step).await
             }
         }
+    }
+
+    fn reporter(&self) -> Reporter<'_> {
+        let name = self.name.as_deref();
+        Reporter { pid: self.cx.pid(), name, intensity: self.intensity }
     }
 
     /// Takes one step after the other.
@@ -356,47 +387,61 @@ impl Process {
                     next
                 }
                 Step::Start(start) => {
-                    let restarts = self.count_start(&start.spec().id, start.is_restart());
-                    let started = self.start(start.spec(), restarts).await;
+                    let what = match start.is_restart() {
+                        true => SupervisorEvent::Restarted,
+                        false => SupervisorEvent::Started,
+                    };
+                    let occasion = Occasion {
+                        what,
+                        restarts: start.restarts(),
+                        restarts_in_period: start.restarts_in_period(),
+                    };
+                    let started = self.start(start.spec(), occasion).await;
                     start.done(started)
                 }
                 Step::GiveUp(give_up) => {
-                    if let ExitCause::Intensity { id } = give_up.cause() {
-                        events::intensity_exceeded(self.cx.pid(), id);
-                    }
+                    self.report_end(give_up.cause(), give_up.restarts_in_period());
                     give_up.go_on()
                 }
             };
         }
     }
 
-    fn count_start(&mut self, id: &Arc<str>, is_restart: bool) -> u32 {
-        if !is_restart {
-            return 0;
-        }
-        let restarts = self.restarts.entry(id.clone()).or_default();
-        *restarts = restarts.saturating_add(1);
-        *restarts
-    }
-
-    async fn start(&mut self, spec: &Spec<Factory>, restarts: u32) -> Started<LocalPid> {
-        match spec.start.start.start(&spec.start.name, restarts).await {
+    async fn start(&mut self, spec: &Spec<Factory>, occasion: Occasion) -> Started<LocalPid> {
+        self.failure = None;
+        let Occasion { what, restarts, restarts_in_period } = occasion;
+        let restarts = u32::try_from(restarts).unwrap_or(u32::MAX);
+        let Factory { name, start } = &spec.start;
+        let subject = Subject { child: &spec.id, restarts_in_period, ..Subject::default() };
+        match guarded(|| start.start(name, restarts)).await {
             Ok(pid) => {
-                events::child_started(self.cx.pid(), &spec.id, pid, restarts);
+                self.reporter().write(what, Subject { pid: Some(pid), ..subject });
                 Started::Running(pid.local())
             }
             Err(StartError::Ignored) => Started::Ignored,
             Err(error) => {
-                events::child_not_started(self.cx.pid(), &spec.id, &error);
+                events::start_failed(&self.reporter(), subject, &error);
                 self.failure = Some(error);
                 Started::Failed
             }
         }
     }
 
-    fn judge(&self, verdict: StopVerdict, id: &Arc<str>, pid: Pid, reason: &Reason) {
+    fn report_end(&self, cause: &ExitCause, restarts_in_period: u32) {
+        let (what, child) = match cause {
+            ExitCause::Intensity { id } => (SupervisorEvent::GaveUp, id),
+            ExitCause::AutoShutdown { id } => (SupervisorEvent::AutoShutdown, id),
+            // Reported as what it is; being asked is no news.
+            ExitCause::StartFailed { .. } | ExitCause::Asked => return,
+        };
+        self.reporter().write(what, Subject { child, restarts_in_period, ..Subject::default() });
+    }
+
+    fn judge(&self, verdict: StopVerdict, child: &str, pid: Pid, reason: &Reason) {
         if verdict == StopVerdict::Otherwise {
-            events::child_stopped_otherwise(self.cx.pid(), id, pid, reason);
+            let subject =
+                Subject { child, pid: Some(pid), reason: Some(reason), restarts_in_period: 0 };
+            self.reporter().write(SupervisorEvent::StopFailed, subject);
         }
     }
 
@@ -444,9 +489,9 @@ impl Process {
         let start = children.start_child(child.into_spec()).map_err(|error| match error {
             StartChildError::AlreadyStarted(pid) => SupervisorError::AlreadyStarted(pid.on(node)),
             StartChildError::AlreadyPresent => SupervisorError::AlreadyPresent,
-            other => SupervisorError::Spec(spec_text(&other)),
+            other => SupervisorError::Spec(chain(&other)),
         })?;
-        let started = self.start(start.spec(), 0).await;
+        let started = self.start(start.spec(), Occasion::asked(0)).await;
         start.done(started);
         match started {
             Started::Running(pid) => Ok(pid.on(node)),
@@ -460,8 +505,8 @@ impl Process {
         id: &str,
     ) -> Result<Pid, SupervisorError> {
         let start = children.restart_child(id)?;
-        let restarts = self.count_start(&start.spec().id, true);
-        let started = self.start(start.spec(), restarts).await;
+        let occasion = Occasion::asked(start.restarts());
+        let started = self.start(start.spec(), occasion).await;
         start.done(started);
         match started {
             Started::Running(pid) => Ok(pid.on(self.cx.pid().node())),
@@ -488,10 +533,8 @@ impl Process {
     }
 }
 
-/// An error with its source, on one line.
-fn spec_text(error: &dyn Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
+/// Whether an exit signal of `from` means that a process of this node has ended. One that lives has sent it by hand, which
+/// is no news of a child (OTP takes it for the child's end).
+pub(super) fn has_ended<M: Message>(cx: &Cx<M>, from: Pid) -> bool {
+    from.node() == cx.pid().node() && !cx.node().is_alive(from)
 }

@@ -129,6 +129,8 @@ pub struct ChildExit<'s, P, F> {
     pub report: Report,
     /// How often it had been restarted before this exit.
     pub restarts: u64,
+    /// Restarts in the period that ends now, with the one that this exit asks for; 0 when it asks for none.
+    pub restarts_in_period: u32,
     /// What to do.
     pub step: Step<'s, P, F>,
 }
@@ -193,7 +195,9 @@ impl<P: Copy + Eq + Hash, F> Children<P, F> {
             }
             AfterExit::LetGo => Step::Done(Done::Settled),
         };
-        Exited::Child(ChildExit { id, terms, report: terms.report_of_exit(how), restarts, step })
+        let restarts_in_period = step.restarts_in_period();
+        let report = terms.report_of_exit(how);
+        Exited::Child(ChildExit { id, terms, report, restarts, restarts_in_period, step })
     }
 
     /// Another try for a restart that failed. It counts against the intensity like any restart.
@@ -350,6 +354,10 @@ impl<P: Copy + Eq + Hash, F> Children<P, F> {
             let other = self.by_pid.insert(pid, key);
             debug_assert!(other.is_none(), "one process is one child");
         }
+    }
+
+    pub(super) fn restarts_at(&self, key: Key) -> u64 {
+        self.child(key).restarts
     }
 
     pub(super) fn count_restart(&mut self, key: Key) {

@@ -58,6 +58,8 @@ pub enum DynamicExited<'s, P, A> {
 pub struct DynamicExit<'s, P, A> {
     /// Whether to report the exit. Do so before going on.
     pub report: Report,
+    /// Restarts in the period that ends now, with the one that this exit asks for; 0 when it asks for none.
+    pub restarts_in_period: u32,
     /// What to do.
     pub next: DynamicNext<'s, P, A>,
 }
@@ -169,7 +171,11 @@ impl<P: Copy + Eq + Hash, A> DynamicChildren<P, A> {
             }
             (AfterExit::LetGo, _) | (_, None) => DynamicNext::Done(DynamicDone::Settled),
         };
-        DynamicExited::Child(DynamicExit { report, next })
+        let restarts_in_period = match &next {
+            DynamicNext::Restart(restart) => restart.restarts_in_period(),
+            DynamicNext::Done(_) => 0,
+        };
+        DynamicExited::Child(DynamicExit { report, restarts_in_period, next })
     }
 
     /// Another try for a restart that failed. It counts against the intensity like any restart.
@@ -270,6 +276,16 @@ impl<P: Copy + Eq + Hash, A> DynamicRestart<'_, P, A> {
     /// Its start arguments.
     pub fn args(&self) -> &A {
         &self.args
+    }
+
+    /// The pid that it had.
+    pub fn last_pid(&self) -> P {
+        self.last_pid
+    }
+
+    /// Restarts in the period that ended with this one. For reports.
+    pub fn restarts_in_period(&self) -> u32 {
+        self.children.history.restarts_in_period()
     }
 
     /// What came of it.

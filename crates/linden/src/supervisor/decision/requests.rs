@@ -117,6 +117,11 @@ impl<P: Copy + Eq + Hash, F> StartAgain<'_, P, F> {
         self.children.spec_at(self.key)
     }
 
+    /// How often the child was restarted before. A start on request is none.
+    pub fn restarts(&self) -> u64 {
+        self.children.restarts_at(self.key)
+    }
+
     /// What came of it. Without a process, the child stays as it was.
     pub fn done(self, started: Started<P>) {
         if let Started::Running(pid) = started {

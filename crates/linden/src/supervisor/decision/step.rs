@@ -28,6 +28,18 @@ pub enum Step<'s, P, F> {
     Done(Done),
 }
 
+impl<P: Copy + Eq + Hash, F> Step<'_, P, F> {
+    /// Restarts in the period that ended with this decision's, that one included; 0 when it restarts nothing. For reports.
+    pub fn restarts_in_period(&self) -> u32 {
+        match self {
+            Self::Stop(stop) => stop.plan.children.restarts_in_period(),
+            Self::Start(start) => start.restarts_in_period(),
+            Self::GiveUp(give_up) => give_up.restarts_in_period(),
+            Self::Done(_) => 0,
+        }
+    }
+}
+
 /// How an event ended.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
@@ -139,6 +151,17 @@ impl<'s, P: Copy + Eq + Hash, F> Start<'s, P, F> {
         self.on_failure == OnFailure::TryAgain
     }
 
+    /// How often the child will have been restarted when this start succeeds.
+    pub fn restarts(&self) -> u64 {
+        let before = self.plan.children.restarts_at(self.key);
+        if self.is_restart() { before + 1 } else { before }
+    }
+
+    /// Restarts in the period that ended with this one; 0 for a first start. For reports.
+    pub fn restarts_in_period(&self) -> u32 {
+        if self.is_restart() { self.plan.children.restarts_in_period() } else { 0 }
+    }
+
     /// What came of it.
     pub fn done(self, started: Started<P>) -> Step<'s, P, F> {
         let Self { plan, key, on_failure } = self;
@@ -180,6 +203,14 @@ impl<'s, P: Copy + Eq + Hash, F> GiveUp<'s, P, F> {
     /// Why.
     pub fn cause(&self) -> &ExitCause {
         &self.cause
+    }
+
+    /// Restarts in the period, with the one that was too many; 0 for another cause. For reports.
+    pub fn restarts_in_period(&self) -> u32 {
+        match self.cause {
+            ExitCause::Intensity { .. } => self.children.restarts_in_period(),
+            _ => 0,
+        }
     }
 
     /// Goes on: terminates all children in reverse start order, then [`Done::Exit`].
