@@ -105,8 +105,13 @@ impl Worker {
     /// # Safety
     /// This worker owns the process, whose future is live.
     unsafe fn poll(&self, cell: NonNull<Header>) -> Option<Reason> {
+        // SAFETY: owned, so it lives.
+        let header = unsafe { cell.as_ref() };
+        // A receive under a waker of its own is not polled again until that one is woken: it goes on waiting meanwhile.
         // SAFETY: owned.
-        unsafe { cell.as_ref().owner() }.waiting = false;
+        let waits_apart = header.rare().is_some_and(|rare| unsafe { rare.bonds() }.recv_waker.is_some());
+        // SAFETY: owned.
+        unsafe { header.owner() }.waiting = waits_apart;
         // SAFETY: the waker does not outlive this function, the cell does.
         let waker = unsafe { cell::borrowed_waker(cell) };
         let mut cx = Context::from_waker(&waker);
@@ -153,13 +158,19 @@ impl Worker {
                 }
                 // Mail behind the signal that ends the process is not acted on, but answered at its death.
                 LinkKind::Signal if self.doomed.get() => Some(link),
-                // SAFETY: as above.
-                LinkKind::Signal => unsafe { self.act(cell, cell::open_signal(link)) },
+                LinkKind::Signal => {
+                    // SAFETY: taken, so it is this worker's.
+                    let signal = unsafe { cell::open_signal(link) };
+                    // SAFETY: owned; no reference to the owner part or bonds is held.
+                    unsafe { self.act(cell, signal) }
+                }
             };
             if let Some(link) = keep {
                 drained.mail = true;
                 // SAFETY: owned; the link is this worker's.
-                unsafe { header.owner().inbox.push_back(link) };
+                let inbox = unsafe { &mut header.owner().inbox };
+                // SAFETY: the link is this worker's.
+                unsafe { inbox.push_back(link) };
             }
         }
         if messages > 0 {
@@ -351,7 +362,9 @@ impl Worker {
         for info in news {
             let link = SignalNode::new(Signal::Info(info)).into_link();
             // SAFETY: owned; the link was just made.
-            unsafe { header.owner().inbox.push_back(link) };
+            let inbox = unsafe { &mut header.owner().inbox };
+                // SAFETY: the link is this worker's.
+                unsafe { inbox.push_back(link) };
         }
         // The news came from within: a waiting process must be polled for them.
         let _ = header.mail.wake();
@@ -375,7 +388,9 @@ impl Worker {
             // SAFETY: a link of the list that was taken.
             next = unsafe { link.as_ref() }.next();
             // SAFETY: owned.
-            unsafe { header.owner().inbox.push_back(link) };
+            let inbox = unsafe { &mut header.owner().inbox };
+                // SAFETY: the link is this worker's.
+                unsafe { inbox.push_back(link) };
         }
         // DEATH-01: the state is dropped before anybody hears of the end.
         // SAFETY: owned, and done once.

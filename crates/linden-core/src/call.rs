@@ -162,16 +162,24 @@ impl<R> Future for Call<'_, R> {
             }
         } else {
             match call.receiver.poll(cx) {
-                Poll::Ready(Ok(answer)) => return Poll::Ready(Ok(answer)),
-                Poll::Ready(Err(Reason::NoProc)) => return Poll::Ready(Err(CallError::NoProc)),
-                Poll::Ready(Err(reason)) => return Poll::Ready(Err(CallError::Exited(reason))),
+                Poll::Ready(answer) => return Poll::Ready(answer.map_err(no_answer)),
                 Poll::Pending => {}
             }
         }
         if call.time == NEVER {
             return Poll::Pending;
         }
-        deadline::poll(call.time, &mut call.own_timer, cx).map(|()| Err(CallError::Timeout))
+        deadline::poll(call.time, &mut call.own_timer, cx).map(|()| match call.receiver.leave() {
+            Some(answer) => answer.map_err(no_answer),
+            None => Err(CallError::Timeout),
+        })
+    }
+}
+
+fn no_answer(reason: Reason) -> CallError {
+    match reason {
+        Reason::NoProc => CallError::NoProc,
+        reason => CallError::Exited(reason),
     }
 }
 

@@ -285,16 +285,22 @@ impl<M: Message, F: Future<Output: IntoReason> + Send + 'static> TableOf<M, F> {
             let cell = cell.cast::<ProcessCell<M, F>>();
             // SAFETY: the header stands first in a cell of this type.
             let future = unsafe { cell.as_ref() }.future.get();
-            // SAFETY: only the owner polls, the future is live until it drops it, and it never moves.
-            let future = unsafe { Pin::new_unchecked((*future).assume_init_mut()) };
+            // SAFETY: only the owner polls, and no other reference to the future is held.
+            let future = unsafe { &mut *future };
+            // SAFETY: the future is live until the owner drops it.
+            let future = unsafe { future.assume_init_mut() };
+            // SAFETY: a cell never moves.
+            let future = unsafe { Pin::new_unchecked(future) };
             future.poll(cx).map(IntoReason::into_reason)
         },
         drop_future: |cell| {
             let cell = cell.cast::<ProcessCell<M, F>>();
             // SAFETY: the header stands first in a cell of this type.
             let future = unsafe { cell.as_ref() }.future.get();
-            // SAFETY: only the owner drops it, once.
-            unsafe { (*future).assume_init_drop() };
+            // SAFETY: only the owner drops it, and no other reference to the future is held.
+            let future = unsafe { &mut *future };
+            // SAFETY: dropped once.
+            unsafe { future.assume_init_drop() };
         },
         dealloc: |cell| {
             let cell = cell.cast::<MaybeUninit<ProcessCell<M, F>>>();
@@ -498,8 +504,10 @@ pub(crate) unsafe fn release(header: NonNull<Header>) {
         drop(unsafe { Box::from_raw(rare) });
     }
     let dealloc = cell.vtable.dealloc;
-    // SAFETY: the last count is gone, so nobody else reads the field, and it is not used again.
-    let node = unsafe { ManuallyDrop::take(&mut (*header.as_ptr()).node) };
+    // SAFETY: the last count is gone, so nobody else has a reference to the cell.
+    let cell = unsafe { &mut *header.as_ptr() };
+    // SAFETY: the field is not used again.
+    let node = unsafe { ManuallyDrop::take(&mut cell.node) };
     // SAFETY: the last count is gone; the process is dead, so its future was dropped.
     unsafe { dealloc(header) };
     // Last: this may be what kept the node's memory.

@@ -19,7 +19,7 @@ use crate::address::Address;
 use crate::cell::{
     self, CellRef, EXITING, Header, Letter, REMOTE, SignalNode, TRAP_EXIT, envelope_message, open_envelope, open_signal,
 };
-use crate::deadline;
+use crate::deadline::{self, OwnTimer};
 use crate::id::{Pid, Ref};
 use crate::inbox::Place;
 use crate::introspect::{CrashDetail, ProcessInfo};
@@ -272,12 +272,13 @@ impl<M: Message> Cx<M> {
             self.cell.node().signal(pid, Signal::Demonitor { reference });
         }
         if flush == Flush::Yes {
-            // SAFETY: as in `link`; a fresh place.
-            let down = unsafe {
-                self.cell.owner().inbox.take_first(&mut None, |link| {
-                    matches!(info_of(link), Some(Info::Down { reference: of, .. }) if *of == reference)
-                })
+            let is_down = |link| {
+                matches!(info_of(link), Some(Info::Down { reference: of, .. }) if *of == reference)
             };
+            // SAFETY: as in `link`.
+            let inbox = unsafe { &mut self.cell.owner().inbox };
+            // SAFETY: a fresh place.
+            let down = unsafe { inbox.take_first(&mut None, is_down) };
             if let Some(link) = down {
                 // SAFETY: taken from the inbox, a signal node.
                 drop(unsafe { open_signal(link) });
@@ -422,15 +423,18 @@ impl<M: Message> Cx<M> {
         Recv { cx: self }
     }
 
-    /// As [`Cx::recv`], for at most `timeout`; `None` when nothing came.
+    /// As [`Cx::recv`], for at most `timeout`; `None` when nothing came. With [`Duration::ZERO`] it takes what is there and
+    /// does not wait.
     pub async fn recv_timeout(&mut self, timeout: Duration) -> Option<Mail<M>> {
-        let node = self.node().clone();
-        let at = deadline::after(node.inner(), ticks(timeout));
+        let at = deadline::after(self.cell.node(), ticks(timeout));
         let mut own_timer = None;
         let mut recv = self.recv();
-        std::future::poll_fn(|cx| match Pin::new(&mut recv).poll(cx) {
-            Poll::Ready(mail) => Poll::Ready(Some(mail)),
-            Poll::Pending => deadline::poll(at, &mut own_timer, cx).map(|()| None),
+        std::future::poll_fn(|cx| {
+            let looks = may_look();
+            match Pin::new(&mut recv).poll(cx) {
+                Poll::Ready(mail) => Poll::Ready(Some(mail)),
+                Poll::Pending => give_up(at, &mut own_timer, cx, looks).map(|()| None),
+            }
         })
         .await
     }
@@ -447,13 +451,15 @@ impl<M: Message> Cx<M> {
         timeout: Duration,
         mut wanted: impl FnMut(MailRef<'_, M>) -> bool,
     ) -> Option<Mail<M>> {
-        let node = self.node().clone();
-        let at = deadline::after(node.inner(), ticks(timeout));
+        let at = deadline::after(self.cell.node(), ticks(timeout));
         let mut own_timer = None;
         let mut place = None;
-        std::future::poll_fn(|cx| match self.poll_match(cx, &mut place, &mut wanted) {
-            Poll::Ready(mail) => Poll::Ready(Some(mail)),
-            Poll::Pending => deadline::poll(at, &mut own_timer, cx).map(|()| None),
+        std::future::poll_fn(|cx| {
+            let looks = may_look();
+            match self.poll_match(cx, &mut place, &mut wanted) {
+                Poll::Ready(mail) => Poll::Ready(Some(mail)),
+                Poll::Pending => give_up(at, &mut own_timer, cx, looks).map(|()| None),
+            }
         })
         .await
     }
@@ -464,17 +470,17 @@ impl<M: Message> Cx<M> {
         place: &mut Option<Place>,
         wanted: &mut impl FnMut(MailRef<'_, M>) -> bool,
     ) -> Poll<Mail<M>> {
-        let header = self.cell.as_ptr();
+        let cell: &Header = &self.cell;
         let link = self.poll_inbox(cx, || {
-            // SAFETY: `poll_inbox` checked that the process is polled here; mail is only appended between two polls of one
-            // future, for it borrows the `Cx`.
-            unsafe {
-                let inbox = &mut header.as_ref().owner().inbox;
-                inbox.take_first(place, |link| match info_of(link) {
-                    Some(info) => wanted(MailRef::Info(info)),
-                    None => wanted(MailRef::Msg(envelope_message(link))),
-                })
-            }
+            // SAFETY: `poll_inbox` checked that the process is polled here; the reference ends with the scan.
+            let inbox = unsafe { &mut cell.owner().inbox };
+            let is_wanted = |link| match info_of(link) {
+                Some(info) => wanted(MailRef::Info(info)),
+                // SAFETY: no news, so a message, which stays where it is while it is looked at.
+                None => wanted(MailRef::Msg(unsafe { envelope_message(link) })),
+            };
+            // SAFETY: mail is only appended between two polls of one future, for it borrows the `Cx`.
+            unsafe { inbox.take_first(place, is_wanted) }
         });
         link.map(|link| self.open(link))
     }
@@ -540,6 +546,27 @@ impl<M: Message> Cx<M> {
     }
 }
 
+/// Whether a receive would look for mail now: the process has budget left and is not about to end.
+fn may_look() -> bool {
+    worker::with_here(|worker| {
+        worker.is_some_and(|worker| {
+            worker.messages_left.get() > 0 && worker.reductions_left.get() > 0 && !worker.doomed.get()
+        })
+    })
+}
+
+/// Whether a receive that found nothing gives up. Not before it has looked: without budget it is polled again soon.
+fn give_up(at: u64, own_timer: &mut Option<Box<OwnTimer>>, cx: &Context<'_>, looked: bool) -> Poll<()> {
+    match deadline::poll(at, own_timer, cx) {
+        Poll::Ready(()) if looked => {
+            // So that a loop of receives that never wait comes to the end of its budget.
+            worker::charge(1);
+            Poll::Ready(())
+        }
+        _ => Poll::Pending,
+    }
+}
+
 /// The news in a link of an inbox; `None` for a message.
 fn info_of<'a>(link: NonNull<Link>) -> Option<&'a Info> {
     // SAFETY: the caller looks at a link of its own inbox, for as long as it stays there.
@@ -580,11 +607,11 @@ impl<M: Message> Future for Recv<'_, M> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Mail<M>> {
-        let cell = self.cx.cell.as_ptr();
+        let cell: &Header = &self.cx.cell;
         // Only the link comes back from the part that is not inlined: the message is read straight to where it is used.
         let link = self.cx.poll_inbox(cx, || {
             // SAFETY: `poll_inbox` checked that the process is polled here; the reference ends with the statement.
-            unsafe { cell.as_ref().owner() }.inbox.pop_front()
+            unsafe { cell.owner() }.inbox.pop_front()
         });
         link.map(|link| self.cx.open(link))
     }

@@ -55,8 +55,11 @@ impl Drop for OwnTimer {
     }
 }
 
-/// The tick at which a wait of so many ticks, begun now, is over.
+/// The tick at which a wait of so many ticks, begun now, is over. A wait of none is over at once.
 pub(crate) fn after(node: &NodeInner, ticks: u64) -> u64 {
+    if ticks == 0 {
+        return 0;
+    }
     let now = if ticks < COARSE_FROM_TICKS {
         node.update_clock()
     } else {

@@ -191,6 +191,35 @@ mod loom_tests {
     }
 
     #[test]
+    fn loom_work_added_while_the_searcher_gives_up_is_found_by_it_or_a_sleeper_is_woken() {
+        loom::model(|| {
+            let node = Arc::new(Node {
+                idle: IdleSet::new(),
+                work: AtomicBool::new(false),
+                woken: AtomicBool::new(false),
+            });
+            node.idle.announce_sleep(1, false);
+            assert_eq!(node.idle.start_search(), Search::Granted);
+            let adder = {
+                let node = node.clone();
+                thread::spawn(move || {
+                    node.work.store(true, Ordering::Relaxed);
+                    if node.idle.sleeper_to_wake().is_some() {
+                        node.woken.store(true, Ordering::Relaxed);
+                    }
+                })
+            };
+            node.idle.end_search();
+            let found = node.work.load(Ordering::Relaxed);
+            adder.join().unwrap();
+            assert!(
+                found || node.woken.load(Ordering::Relaxed),
+                "who added the work counted on the searcher, who did not see it"
+            );
+        });
+    }
+
+    #[test]
     fn loom_of_two_wakers_one_wakes_the_sleeper_and_the_counts_return() {
         loom::model(|| {
             let idle = Arc::new(IdleSet::new());

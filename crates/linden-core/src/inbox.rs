@@ -107,8 +107,10 @@ impl Inbox {
             None => newest,
         };
         loop {
-            // SAFETY: a link of this inbox; no neighbour is null.
-            let link = unsafe { NonNull::new_unchecked(before.as_ref().next()) };
+            // SAFETY: a link of this inbox.
+            let next = unsafe { before.as_ref() }.next();
+            // SAFETY: a circular list has no null neighbour.
+            let link = unsafe { NonNull::new_unchecked(next) };
             if wanted(link) {
                 // SAFETY: `before` is a link of this inbox.
                 return Some(unsafe { self.remove_after(before) });

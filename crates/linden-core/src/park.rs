@@ -49,7 +49,8 @@ impl ParkWord {
 
     /// Whether a notice came. Sleeper only.
     pub(crate) fn is_notified(&self) -> bool {
-        self.state.load(order!("park_notice_acquire", Acquire)) == NOTIFIED
+        // No weakening is planted here: whoever sees the notice gets up next, and `get_up` acquires it as well.
+        self.state.load(Ordering::Acquire) == NOTIFIED
     }
 
     /// Uses up a notice, or takes back the announcement of the sleep. Sleeper only.

@@ -100,8 +100,10 @@ unsafe fn wake_waiter(waiter: WaiterPtr) {
         wake_guarded(*unsafe { Box::from_raw(waker) });
         return;
     }
+    // SAFETY: a waiter is no null pointer.
+    let process = unsafe { NonNull::new_unchecked(waiter) };
     // SAFETY: `waiter_of` left a counted header.
-    unsafe { cell::wake_counted(NonNull::new_unchecked(waiter)) };
+    unsafe { cell::wake_counted(process) };
 }
 
 /// Gives up what a waiter held.
@@ -115,8 +117,10 @@ unsafe fn drop_waiter(waiter: WaiterPtr) {
         drop(unsafe { Box::from_raw(waker) });
         return;
     }
+    // SAFETY: a waiter is no null pointer.
+    let process = unsafe { NonNull::new_unchecked(waiter) };
     // SAFETY: `waiter_of` left a counted header.
-    drop(unsafe { cell::CellRef::from_counted(NonNull::new_unchecked(waiter)) });
+    drop(unsafe { cell::CellRef::from_counted(process) });
 }
 
 /// Makes a waiter of the waker in `cx`: the process itself when it is polled as such, otherwise a box.
@@ -235,24 +239,38 @@ impl<T> ReplyReceiver<T> {
     }
 }
 
-impl<T> Drop for ReplyReceiver<T> {
-    fn drop(&mut self) {
-        let Some(slot) = self.slot.take() else { return };
+impl<T> ReplyReceiver<T> {
+    /// Waits no longer. The answer, if it came at the last moment.
+    pub(crate) fn leave(&mut self) -> Option<Result<T, Reason>> {
+        let slot = self.slot.take()?;
         // SAFETY: this end keeps the slot.
         match unsafe { slot.as_ref() }.word.abandon() {
             // SAFETY: published, so this end is the last.
-            Abandoned::Ready => drop(unsafe { ReplySlot::take(slot) }),
-            // SAFETY: the word gave it back.
-            Abandoned::Left(Some(waiter)) => unsafe { drop_waiter(waiter) },
-            Abandoned::Left(None) => {}
+            Abandoned::Ready => Some(unsafe { ReplySlot::take(slot) }),
+            Abandoned::Left(waiter) => {
+                if let Some(waiter) = waiter {
+                    // SAFETY: the word gave it back.
+                    unsafe { drop_waiter(waiter) };
+                }
+                None
+            }
+        }
+    }
+}
+
+impl<T> Drop for ReplyReceiver<T> {
+    fn drop(&mut self) {
+        if let Some(Ok(_)) = self.leave() {
+            worker::count_late_reply();
         }
     }
 }
 
 /// The server's end of one call: answers it once.
 ///
-/// It may be kept and answered later, or passed to another process. Dropped unanswered, it answers the caller at once with
-/// [`CallError::Exited`]: with the reason for which the process that dropped it is ending, or a note that it dropped it.
+/// It may be kept and answered later, or passed to another process. Dropped unanswered, it answers the caller with
+/// [`CallError::Exited`]: with the reason for which the process that dropped it is ending, or, when that process next
+/// awaits, with a note that it dropped it.
 #[must_use = "a reply that is dropped tells the caller that the server failed"]
 pub struct Reply<T> {
     /// A slot on this node, or a boxed `Portal<T>` (bit 0 set).
@@ -339,8 +357,8 @@ impl<T> Reply<T> {
     /// Answers the call with the reason why there is no answer.
     pub(crate) fn fail(self, reason: Reason) {
         match self.into_end() {
-            // SAFETY: this is the server's end.
             End::Slot(slot) => {
+                // SAFETY: this is the server's end.
                 let _ = unsafe { ReplySlot::answer(slot, Err(reason)) };
             }
             End::Portal(portal) => {
@@ -378,8 +396,15 @@ impl<T> Drop for Reply<T> {
                 worker::orphan_reply(orphan);
             }
             End::Portal(portal) => {
-                let reason = worker::exit_reason_here().unwrap_or_else(dropped);
-                portal.port.send(Err(CallError::Exited(reason)));
+                let orphan = Orphan {
+                    slot: NonNull::from(Box::leak(portal)).cast(),
+                    fail: |portal, reason| {
+                        // SAFETY: leaked above, and called once.
+                        let portal = unsafe { Box::from_raw(portal.cast::<Portal<T>>().as_ptr()) };
+                        portal.port.send(Err(CallError::Exited(reason)));
+                    },
+                };
+                worker::orphan_reply(orphan);
             }
         }
     }
@@ -396,15 +421,16 @@ pub(crate) fn dropped() -> Reason {
     Reason::custom("the reply was dropped without an answer")
 }
 
-/// A reply that was dropped by a process whose exit reason is not known yet: it is unwinding.
+/// A reply that was dropped by a process of which is not known yet whether it ends, and why.
 pub(crate) struct Orphan {
+    /// The server's end: a slot, or a portal.
     slot: NonNull<()>,
     fail: unsafe fn(NonNull<()>, Reason),
 }
 
 impl Orphan {
     pub(crate) fn fail(self, reason: Reason) {
-        // SAFETY: an orphan owns the server's end of its slot, and is consumed here.
+        // SAFETY: an orphan owns the server's end, and is consumed here.
         unsafe { (self.fail)(self.slot, reason) };
     }
 }

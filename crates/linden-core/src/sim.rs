@@ -179,7 +179,7 @@ mod simulation {
                     return output;
                 }
                 if !self.step() && !root.woken.load(Ordering::Acquire) {
-                    self.advance();
+                    self.advance(&waker);
                 }
             }
         }
@@ -203,13 +203,13 @@ mod simulation {
             true
         }
 
-        /// Nothing can run: time goes on.
-        fn advance(&self) {
+        /// Nothing can run: time goes on. `root` wakes whoever sleeps at the end of all time.
+        fn advance(&self, root: &Waker) {
             let inner = self.node.inner();
             inner.update_clock();
             self.worker.enter(|| self.worker.fire_due_timers());
             let horizon = inner.timers.now() + HORIZON.as_millis() as u64;
-            let alarm = inner.arm(horizon, TimerEntry::WakeTask(Waker::noop().clone())).key();
+            let alarm = inner.arm(horizon, TimerEntry::WakeTask(root.clone())).key();
             self.worker.enter(|| {
                 self.worker.sleep();
                 inner.update_clock();

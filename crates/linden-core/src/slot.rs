@@ -172,6 +172,28 @@ mod loom_tests {
     }
 
     #[test]
+    fn loom_what_was_written_before_a_fill_is_seen_through_the_slot() {
+        loom::model(|| {
+            let target = Arc::new(Target { counts: AtomicUsize::new(1), body: UnsafeCell::new(0) });
+            let slot = Arc::new(Slot::new(1));
+            let maker = {
+                let (slot, target) = (slot.clone(), target.clone());
+                thread::spawn(move || {
+                    // SAFETY: the slot leads nowhere yet, so nobody else reads it; loom checks.
+                    target.body.with_mut(|body| unsafe { *body = 7 });
+                    // SAFETY: vacant, filled by this thread alone, and the target outlives the slot.
+                    unsafe { slot.fill(NonNull::from(&*target)) };
+                })
+            };
+            if slot.acquire(|_| true).is_some() {
+                // SAFETY: found through the slot, so it was written before; loom checks.
+                assert_eq!(target.body.with(|body| unsafe { *body }), 7);
+            }
+            maker.join().unwrap();
+        });
+    }
+
+    #[test]
     fn loom_a_look_up_never_takes_the_next_tenant_for_the_last() {
         loom::model(|| {
             let tenants: Vec<_> = (0..2)

@@ -96,7 +96,7 @@ impl Armed {
 /// A duration in ticks, rounded up, and one more: a timer never fires early.
 pub(crate) fn ticks(duration: Duration) -> u64 {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4);
-    let up = u64::from(duration.subsec_nanos() % 1_000_000 != 0);
+    let up = u64::from(!duration.subsec_nanos().is_multiple_of(1_000_000));
     millis.saturating_add(up).min(u64::MAX / 4)
 }
 

@@ -4,6 +4,7 @@
 //! passed to [`Node::deliver`], and a lost connection to [`Node::node_down`].
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::address::{Address, RemoteProcess};
 use crate::cell::{CellRef, Letter, REMOTE};
 use crate::deadline::{self, OwnTimer};
+use crate::hook::panic_reason;
 use crate::id::{NodeId, Pid, Ref};
 use crate::message::{CodecError, Message, MethodInfo, Payload};
 use crate::node::{Node, NodeInner};
@@ -258,7 +260,7 @@ impl Node {
         let cell = self.inner().find(to).ok_or(CallError::NoProc)?;
         let (reply, mut receiver) = reply_pair::<Payload>();
         let port = reply.into_port(|payload| Ok(payload.clone())).in_format(payload.format);
-        let letter = (cell.vtable.ops.decode)(method, payload, Some(port)).map_err(CallError::Codec)?;
+        let letter = decode(&cell, method, payload, Some(port)).map_err(CallError::Codec)?;
         cell.post(letter).map_err(|_| CallError::NoProc)?;
         let at = deadline::after(self.inner(), ticks(timeout));
         let mut own_timer = Some(OwnTimer::new(self.clone()));
@@ -278,7 +280,7 @@ impl Node {
     /// No such process, or [`CallError::Codec`].
     pub fn cast_encoded(&self, to: &Destination, method: &str, payload: &Payload) -> Result<(), CallError> {
         let cell = self.inner().find(to).ok_or(CallError::NoProc)?;
-        let letter = (cell.vtable.ops.decode)(method, payload, None).map_err(CallError::Codec)?;
+        let letter = decode(&cell, method, payload, None).map_err(CallError::Codec)?;
         cell.post(letter).map_err(|_| CallError::NoProc)
     }
 }
@@ -472,7 +474,7 @@ impl NodeInner {
         let port = reply.map(|reference| ReplyPort::remote(node.clone(), reference, payload.format, armed.clone()));
         let refused = match self.find(to) {
             None => CallError::NoProc,
-            Some(cell) => match (cell.vtable.ops.decode)(method, payload, port) {
+            Some(cell) => match decode(&cell, method, payload, port) {
                 Ok(letter) => {
                     armed.store(true, Ordering::Relaxed);
                     if cell.post(letter).is_err() {
@@ -488,6 +490,19 @@ impl NodeInner {
             self.send_answer(reference.node(), reference, Err(refused));
         }
     }
+}
+
+/// Decodes a message for `cell`. The codec is the user's code, run on whatever thread brings the bytes: a panic in it is an
+/// error of the bytes.
+fn decode(
+    cell: &CellRef,
+    method: &str,
+    payload: &Payload,
+    port: Option<ReplyPort>,
+) -> Result<Letter, CodecError> {
+    let ops = cell.vtable.ops;
+    catch_unwind(AssertUnwindSafe(|| (ops.decode)(method, payload, port)))
+        .unwrap_or_else(|panic| Err(CodecError::Arguments(panic_reason(panic).to_string())))
 }
 
 impl fmt::Display for Destination {

@@ -4,6 +4,7 @@
 //! queues. Everything in `Worker` is touched by its own thread only; what others may touch is in [`Remote`].
 
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -251,21 +252,20 @@ pub(crate) fn orphan_reply(orphan: Orphan) {
         let known = worker.exit_reason.borrow().clone();
         match known {
             Some(reason) => orphan.fail(reason),
-            None if std::thread::panicking() => {
+            // The process may be unwinding or returning: whether it ends, and why, is known when its poll is over.
+            None => {
                 worker.has_orphans.set(true);
                 worker.orphans.borrow_mut().push(orphan);
-            }None => orphan.fail(reply::dropped()),
+            }
         }
     });
 }
 
-/// Counts an answer whose caller had left.
+/// Counts an answer whose caller had left, on the node of this thread.
 pub(crate) fn count_late_reply() {
-    with_here(|worker| {
-        if let Some(worker) = worker {
-            worker.node().dead_letters.late_replies.fetch_add(1, Ordering::Relaxed);
-        }
-    });
+    if let Some(node) = current_node() {
+        node.inner().dead_letters.late_replies.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Charges the process that runs here, if one does.
@@ -502,7 +502,11 @@ impl Worker {
         let mut due = self.due.take();
         self.node().timers.take_due(now, &mut due);
         for (deadline, entry) in due.drain(..) {
-            self.node().fire(deadline, entry);
+            // A repeated message's `Clone`, and the `Drop` of one that nobody gets, are the user's code.
+            let fired = catch_unwind(AssertUnwindSafe(|| self.node().fire(deadline, entry)));
+            if let Err(payload) = fired {
+                let _ = crate::hook::panic_reason(payload);
+            }
         }
         self.due.replace(due);
     }

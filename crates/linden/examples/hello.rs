@@ -1,8 +1,8 @@
-//! A first service: a supervised counter, called, crashed, and called again.
+//! A first service: a supervised counter that is called, crashes, and is called again.
 
 use linden::prelude::*;
 
-#[derive(Default)]
+#[derive(Default, Debug)]
 struct Counter {
     total: u64,
 }
@@ -36,10 +36,10 @@ impl Application for Counting {
 async fn main(node: NodeBuilder) -> Result<(), NodeError> {
     let booted = node.application(Counting).boot().await?;
     let counter = Counter::named_on(&booted.node);
-    println!("{:?} {:?}", counter.add(2).await, counter.add(3).await);
+    println!("{:?}, then {:?}", counter.add(2).await, counter.add(3).await);
 
     counter.crash();
-    while counter.add(0).await != Ok(0) {}
-    println!("restarted: {:?}", counter.add(7).await);
+    while counter.add(0).await.is_err() {}
+    println!("after the crash: {:?}", counter.add(7).await);
     booted.stop().await
 }

@@ -17,12 +17,14 @@ struct Row {
 }
 
 const TABLE: &[Row] = &[
-    Row { from: "linden-core", normal: &[], dev: &[] },
+    // Its own tests switch the simulator on by depending on it.
+    Row { from: "linden-core", normal: &[], dev: &["linden-core"] },
     Row { from: "linden-macros", normal: &[], dev: &["linden"] },
-    Row { from: "linden", normal: &["linden-core", "linden-macros"], dev: &[] },
+    Row { from: "linden", normal: &["linden-core", "linden-macros"], dev: &["linden-core"] },
     Row { from: "linden-gateway", normal: &["linden"], dev: &[] },
     Row { from: "shop-auth", normal: &["linden"], dev: &[] },
-    Row { from: "shop-billing", normal: &["linden"], dev: &[] },
+    // A payment names the account that `auth` keeps.
+    Row { from: "shop-billing", normal: &["linden", "shop-auth"], dev: &[] },
     Row { from: "shop-data-processing", normal: &["linden"], dev: &[] },
     Row {
         from: "shop-web",

@@ -28,6 +28,12 @@ pub(crate) async fn obey(mut cx: Cx<Order>) -> Reason {
     let mut asking: VecDeque<Reply<Info>> = VecDeque::new();
     loop {
         match cx.recv().await {
+            // The node stops.
+            Mail::Info(Info::Exit { from, reason: Reason::Shutdown })
+                if from == Pid::outside(cx.pid().node()) =>
+            {
+                return Reason::Shutdown;
+            }
             Mail::Info(info) => news.push_back(info),
             Mail::Msg(Order::Do(deed)) => deed(&cx),
             Mail::Msg(Order::Hear(reply)) => asking.push_back(reply),
