@@ -1,1 +1,150 @@
-//! Under construction.
+//! HTTP ingress of a Linden node: connections as processes, routes to handlers, limits, drain.
+//!
+//! A [`Gateway`] is a bound socket with an [`axum`] router behind it. Its [child](Gateway::child) is an acceptor and a process
+//! for each connection, in which the handlers run: they call services as any process does, and whoever ends the process
+//! closes the socket. hyper reads and writes HTTP/1.1; nothing is spawned on its own.
+//!
+//! # Examples
+//! ```
+//! use linden::prelude::*;
+//! use linden_gateway::axum::{Json, Router, routing::post};
+//! use linden_gateway::{Gateway, Limits, ServiceError};
+//!
+//! #[derive(Default)]
+//! struct Counter {
+//!     total: u64,
+//! }
+//!
+//! #[gen_server(name = "counter")]
+//! impl Counter {
+//!     #[call]
+//!     fn add(&mut self, n: u64) -> u64 {
+//!         self.total += n;
+//!         self.total
+//!     }
+//! }
+//!
+//! // A service that is down, or crashes during the call, is a 503 with `Retry-After`.
+//! async fn add(Json(n): Json<u64>) -> Result<Json<u64>, ServiceError> {
+//!     Ok(Json(Counter::named().add(n).await?))
+//! }
+//!
+//! struct Web {
+//!     gateway: std::sync::OnceLock<Gateway>,
+//! }
+//!
+//! #[derive(serde::Deserialize)]
+//! struct WebConfig {
+//!     listen: std::net::SocketAddr,
+//!     #[serde(default)]
+//!     limits: Limits,
+//! }
+//!
+//! impl Application for Web {
+//!     const NAME: &'static str = "web";
+//!     type Config = WebConfig;
+//!
+//!     fn start(&self, config: WebConfig) -> Result<Supervisor, BoxError> {
+//!         let router = Router::new().route("/add", post(add));
+//!         let gateway = Gateway::bind(config.listen, router, config.limits)?;
+//!         let gateway = self.gateway.get_or_init(|| gateway);
+//!         Ok(Supervisor::rest_for_one()
+//!             .child(child("counter", Counter::default))
+//!             .child(gateway.child()))
+//!     }
+//!
+//!     async fn prepare_stop(&self) {
+//!         if let Some(gateway) = self.gateway.get() {
+//!             gateway.drain(20.secs()).await;
+//!         }
+//!     }
+//! }
+//! # use std::io::{Read, Write};
+//! # use linden::BoxError;
+//! # linden::__private::test(|node: Node| async move {
+//! #     let web = Web { gateway: Default::default() };
+//! #     let config = WebConfig { listen: "127.0.0.1:0".parse().unwrap(), limits: Limits::default() };
+//! #     web.start(config).unwrap().start().await.unwrap();
+//! #     let mut client = std::net::TcpStream::connect(web.gateway.get().unwrap().local_addr()).unwrap();
+//! #     client.write_all(b"POST /add HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+//! #         content-type: application/json\r\ncontent-length: 2\r\n\r\n42").unwrap();
+//! #     let mut response = String::new();
+//! #     client.read_to_string(&mut response).unwrap();
+//! #     assert!(response.starts_with("HTTP/1.1 200") && response.ends_with("42"), "{response}");
+//! #     web.prepare_stop().await;
+//! # });
+//! ```
+//!
+//! # What a client sees
+//!
+//! | What happens | The client gets |
+//! |---|---|
+//! | a handler panics | 500; the connection goes on, and the log names the route once |
+//! | a service is down, overloaded, slow, or ends during the call ([`ServiceError`]) | 503 with `Retry-After: 1` |
+//! | the handler takes too long | 504; the handler is dropped, its calls are cancelled |
+//! | the client's own body does not come | 408, and the connection closes |
+//! | the body is too large | 413, and the connection closes |
+//! | the head is too large, or has too many fields | 431, and the connection closes |
+//! | what comes is no HTTP | 400, and the connection closes |
+//! | the gateway [drains](Gateway::drain) | the response with `connection: close`; newcomers are refused |
+//! | the connection's process is ended | a closed connection |
+//!
+//! The gateway's own responses have small JSON bodies, `{"error":"timeout"}`, which say nothing of the inside.
+//!
+//! # Limits
+//!
+//! | Limit ([`Limits`]) | Default | Beyond it |
+//! |---|---|---|
+//! | `body_bytes_max` | 2 MiB | 413, for streams too; [`RouteLimits`] lifts it for one route |
+//! | `request_timeout` | 30 s | 504, or 408 when the body was waited for; [`RouteLimits`] lifts it for one route |
+//! | `header_timeout` | 10 s | the connection closes |
+//! | `idle_timeout` | 60 s | the connection closes; also when a client neither sends nor takes what it is waited for |
+//! | `connections_max` | 10,000 | newcomers wait in the operating system's backlog of 1,024 |
+//! | `headers_max` | 100 | 431 |
+//! | `header_bytes_max` | 16 KiB | 431; it is also the size of a connection's buffers |
+//!
+//! # Handlers
+//!
+//! A handler runs in its connection's process, and when the client goes away it is dropped where it awaits. What must be done
+//! to its end belongs into a service or a [`linden::Task`] that is not linked. What a handler links to it links to the
+//! connection: when that crashes, so does the connection. Blocking code goes to `tokio::task::spawn_blocking`.
+//!
+//! # Log
+//!
+//! One event at debug level a request, target `linden::gateway::access`: method, path without its query, route, status (0:
+//! nobody was left to answer), and the microseconds until the response's head. Errors have the target `linden::gateway`.
+//!
+//! # When not to use this
+//!
+//! For calls between services: they call each other as processes. HTTP/2, TLS and WebSocket are not here yet; put a proxy in
+//! front that speaks them.
+#![forbid(unsafe_code)]
+
+mod acceptor;
+mod connection;
+mod connections;
+mod exchange;
+mod gateway;
+mod limits;
+mod pace;
+mod peer;
+mod refusal;
+mod request_body;
+mod response_body;
+mod route_limits;
+mod routing;
+mod service_error;
+mod shared;
+mod stats;
+mod watch;
+mod wire;
+
+pub use axum;
+pub use connections::Drained;
+pub use gateway::{BindError, Gateway};
+pub use limits::{LimitError, Limits};
+pub use peer::PeerAddr;
+pub use request_body::BodyError;
+pub use route_limits::{LimitedRoute, RouteLimits};
+pub use service_error::ServiceError;
+pub use stats::GatewayStats;

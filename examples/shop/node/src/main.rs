@@ -1,12 +1,32 @@
-//! Under construction: the node is wired up here.
+//! The shop: accounts, payments and CSV aggregation as applications of one Linden node.
+//!
+//! This is the whole program: which applications there are, and how flags reach them.
 
 #![forbid(unsafe_code)]
 
-use clap::Parser as _;
-
-#[cfg_attr(not(test), expect(dead_code, reason = "the node that reads the flags is not here yet"))]
 mod cli;
+mod failure;
+mod ingest;
+mod run;
 
-fn main() {
-    let _command = cli::Cli::parse().chosen();
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use linden::prelude::*;
+
+use crate::cli::{Cli, Command};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[linden::main]
+async fn main(node: NodeBuilder) -> ExitCode {
+    let ended = match Cli::parse().chosen() {
+        Command::Run(args) => run::run(node, args).await,
+        Command::Ingest(args) => ingest::ingest(node, args).await,
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&*error),
+    }
 }

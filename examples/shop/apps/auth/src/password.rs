@@ -168,6 +168,7 @@ impl Error for PasswordHashError {}
 
 /// How much work one guess costs an attacker, and one log-in costs us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct HashCost {
     /// Memory in KiB.
     pub memory_kib: u32,

@@ -14,7 +14,7 @@
 //! Tables: `entries`: sequence -> (user id, cents, recorded at in ms, key); `keys`: key -> sequence;
 //! `totals`: user id -> cents.
 
-use std::{error::Error, fmt, fs, io, path::Path, sync::Arc};
+use std::{collections::HashMap, error::Error, fmt, fs, io, path::Path, sync::Arc};
 
 use redb::{
     Database, Durability, Range, ReadOnlyTable, ReadTransaction, ReadableDatabase as _,
@@ -112,6 +112,12 @@ impl Journal {
     /// [`JournalError::Database`].
     pub fn total(&self, user_id: UserId) -> Result<Cents, JournalError> {
         self.read()?.total(user_id)
+    }
+
+    /// Keeps everybody from writing until it is dropped.
+    #[cfg(test)]
+    pub(crate) fn lock(&self) -> redb::WriteTransaction {
+        self.database.begin_write().expect("the file can be written")
     }
 
     /// Freezes one state of the journal, so that several questions get answers that fit together.
@@ -217,6 +223,21 @@ impl Snapshot {
         let totals = self.0.open_table(TOTALS)?;
         let total = totals.get(user_id.0)?.map_or(0, |total| total.value());
         Ok(Cents(total))
+    }
+
+    pub(crate) fn totals(&self) -> Result<HashMap<UserId, Cents>, JournalError> {
+        let table = self.0.open_table(TOTALS)?;
+        let rows = table.iter()?;
+        rows.map(|row| {
+            let (user_id, total) = row?;
+            Ok((UserId(user_id.value()), Cents(total.value())))
+        })
+        .collect()
+    }
+
+    pub(crate) fn last_sequence(&self) -> Result<u64, JournalError> {
+        let last = self.0.open_table(ENTRIES)?.last()?.map(|(sequence, _)| sequence.value());
+        Ok(last.unwrap_or(0))
     }
 
     pub(crate) fn counts(&self) -> Result<Counts, JournalError> {

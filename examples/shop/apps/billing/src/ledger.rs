@@ -1,4 +1,4 @@
-//! The balances in memory, built by replaying the journal.
+//! The balances in memory, built from the journal.
 //!
 //! Owned by one process. Invariants: each balance is the sum of the user's entries up to
 //! [`Ledger::last_sequence`]; entries are taken in order and without gaps. [`Ledger::verify`] proves
@@ -30,6 +30,16 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// Builds the ledger from the totals that the journal keeps beside its entries: as fast for a
+    /// journal of a million payments as for one of ten.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn load(journal: &Journal) -> Result<Ledger, JournalError> {
+        let snapshot = journal.read()?;
+        Ok(Ledger { balances: snapshot.totals()?, last_sequence: snapshot.last_sequence()? })
+    }
+
     /// Takes in the entries that the journal has and the ledger has not, whoever wrote them, and
     /// returns their number.
     ///
@@ -38,6 +48,18 @@ impl Ledger {
     /// neither of which the journal ever writes. The entries before it have been taken in.
     pub fn catch_up(&mut self, journal: &Journal) -> Result<u64, JournalError> {
         self.catch_up_to(&journal.read()?)
+    }
+
+    /// Takes in entries that were read from the journal: those after [`Ledger::last_sequence`].
+    ///
+    /// # Errors
+    /// [`JournalError::Corrupt`] for a gap and for a sum that overflows. The entries before it have
+    /// been taken in.
+    pub fn take_in<'e>(
+        &mut self,
+        entries: impl IntoIterator<Item = &'e Entry>,
+    ) -> Result<(), JournalError> {
+        entries.into_iter().try_for_each(|entry| self.apply(entry))
     }
 
     /// The sum of a user's payments; zero for a user without any.

@@ -1,6 +1,7 @@
 //! The shop's payments: taken once, written down durably, summed up exactly.
 //!
-//! The modules are plain libraries: no process, no clock, no global state. How they fit together:
+//! [`BillingApp`] is the application, [`BillingService`] its one process. The other modules are plain
+//! libraries: no process, no clock, no global state. How they fit together:
 //!
 //! ```
 //! use shop_billing::{Cents, IdempotencyKey, Journal, Ledger, Payment, Timestamp, UserId};
@@ -31,15 +32,21 @@
 
 #![forbid(unsafe_code)]
 
+mod app;
 pub mod journal;
 pub mod ledger;
 pub mod money;
 pub mod payment;
+mod service;
 
+pub use app::{BillingApp, BillingConfig};
 pub use journal::{Journal, JournalError};
 pub use ledger::{Books, Ledger, VerifyError};
 pub use money::{Cents, ParseCentsError};
 pub use payment::{
     Entry, IdempotencyKey, IdempotencyKeyError, Payment, PaymentError, Receipt, Timestamp,
+};
+pub use service::{
+    BillingService, BillingServiceClient, BillingServiceMsg, ChaosIsOff, Committed,
 };
 pub use shop_auth::UserId;

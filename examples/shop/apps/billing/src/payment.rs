@@ -172,6 +172,11 @@ pub enum PaymentError {
         /// What it holds.
         balance: Cents,
     },
+    /// So many payments wait already that this one was not taken. Try again in a moment.
+    Overloaded {
+        /// How many may wait.
+        waiting_max: usize,
+    },
 }
 
 impl fmt::Display for PaymentError {
@@ -185,6 +190,9 @@ impl fmt::Display for PaymentError {
             }
             PaymentError::BalanceOverflow { user_id, balance } => {
                 write!(f, "user {user_id} holds {balance} and cannot hold so much more")
+            }
+            PaymentError::Overloaded { waiting_max } => {
+                write!(f, "{waiting_max} payments wait already; try again in a moment")
             }
         }
     }

@@ -4,7 +4,7 @@
 //! value; merging parts in any order gives the same result; nothing here grows past its
 //! [`Limits`].
 
-use std::{collections::HashMap, num::NonZeroU64};
+use std::{collections::HashMap, fmt, num::NonZeroU64};
 
 use serde::{Deserialize, Serialize};
 
@@ -224,6 +224,20 @@ pub enum BadReason {
     Value(ParseDecimalError),
     /// A quote was opened and never closed: the record swallowed the rest of the file.
     OpenQuote,
+}
+
+impl fmt::Display for BadReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BadReason::FieldCount { found, expected } => {
+                write!(f, "{found} fields, but the header has {expected}")
+            }
+            BadReason::KeyNotUtf8 => f.write_str("the key is not UTF-8"),
+            BadReason::KeyTooLong => f.write_str("the key is too long"),
+            BadReason::Value(error) => write!(f, "the value: {error}"),
+            BadReason::OpenQuote => f.write_str("a quote is never closed"),
+        }
+    }
 }
 
 /// A finished aggregation, in the order of its keys.

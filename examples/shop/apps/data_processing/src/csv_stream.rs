@@ -104,6 +104,7 @@ pub struct Progress {
 
 /// What an aggregation may use. The default is good for files from strangers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Limits {
     /// Bytes of one record without its line end; 1 MiB. More: [`CsvError::LineTooLong`].
     pub line_len_max: usize,

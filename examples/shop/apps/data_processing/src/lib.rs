@@ -4,7 +4,9 @@
 //! take any blocks in any order and the merged result is the same to the last digit. Memory depends
 //! on the number of distinct keys, never on the length of the file.
 //!
-//! The modules are plain libraries: no process, no file, no clock. Alone:
+//! [`DataProcessingApp`] is the application: a pool of workers, one process for each file on its way
+//! ([`Upload`] is its client's end), and [`IngestService`], which knows them all. The other modules are
+//! plain libraries: no process, no file, no clock. Alone:
 //!
 //! ```
 //! use shop_data_processing::{CsvAggregator, Limits, Selection};
@@ -43,13 +45,23 @@
 #![forbid(unsafe_code)]
 
 pub mod aggregate;
+mod app;
 pub mod csv_stream;
 pub mod decimal;
+mod job;
+mod pool;
 pub mod sample;
+mod service;
+mod upload;
 
 pub use aggregate::{Aggregate, Aggregates, BadLine, BadReason, KeyReport, Report};
+pub use app::{DataProcessingApp, DataProcessingConfig};
 pub use csv_stream::{
     Block, BlockAggregator, BlockEnd, CsvAggregator, CsvError, Delimiter, DelimiterError, Layout,
     Limits, Progress, Selection, Splitter,
 };
 pub use decimal::{Decimal, ParseDecimalError};
+pub use service::{
+    IngestService, IngestServiceClient, IngestServiceMsg, JobId, JobStatus, Outcome,
+};
+pub use upload::{IngestError, Upload};

@@ -45,6 +45,19 @@ fn a_ledger_catches_up_with_entries_that_others_wrote() {
 }
 
 #[test]
+fn a_loaded_ledger_is_the_replayed_one() {
+    let (_directory, journal) = journal();
+    for count in 0..5 {
+        let loaded = Ledger::load(&journal).unwrap();
+        assert_eq!(loaded.last_sequence(), count);
+        assert_eq!(loaded.balances, Ledger::replay(&journal).unwrap().balances);
+        loaded.verify(&journal).unwrap();
+        let payment = pay(count % 3, 100, &format!("key-{count}"));
+        journal.append(&[payment], Timestamp(1)).unwrap();
+    }
+}
+
+#[test]
 fn differences_are_named() {
     let (_directory, journal) = journal();
     journal.append(&[pay(1, 100, "a"), pay(2, 50, "b")], Timestamp(1)).unwrap();

@@ -1,0 +1,276 @@
+//! The acceptor: a process that takes connections from the socket and hands them to their keeper.
+//!
+//! It holds a duplicate of the listening socket, so it can be killed and started again. It accepts only when there is room
+//! for one connection more. An empty message tells it to look whether the gateway drains.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use linden::{Cx, Info, Mail, Reason};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::shared::Shared;
+
+/// A connection that nobody serves yet. Dropped as such, it is closed and counted as refused.
+pub(crate) struct Newcomer {
+    shared: Arc<Shared>,
+    parts: Option<Parts>,
+}
+
+/// What a connection is made of.
+pub(crate) struct Parts {
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+    /// Its place among the connections that may be open.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+impl Newcomer {
+    fn new(shared: Arc<Shared>, parts: Parts) -> Self {
+        shared.counts.connection_accepted();
+        Self { shared, parts: Some(parts) }
+    }
+
+    /// Takes it on.
+    pub(crate) fn serve(mut self) -> Parts {
+        self.parts.take().expect("taken once")
+    }
+}
+
+impl Drop for Newcomer {
+    fn drop(&mut self) {
+        if self.parts.is_some() {
+            self.shared.counts.connection_refused();
+        }
+    }
+}
+
+/// What came first.
+enum First<T> {
+    Mail(Mail<()>),
+    Done(T),
+}
+
+/// Awaits mail or `future`; mail goes first.
+async fn first<T>(cx: &mut Cx<()>, future: impl Future<Output = T>) -> First<T> {
+    let mut mail = pin!(cx.recv());
+    let mut future = pin!(future);
+    poll_fn(|task| {
+        if let Poll::Ready(mail) = mail.as_mut().poll(task) {
+            return Poll::Ready(First::Mail(mail));
+        }
+        future.as_mut().poll(task).map(First::Done)
+    })
+    .await
+}
+
+/// Whether the acceptor goes on after a piece of mail.
+enum Next {
+    GoOn,
+    /// The gateway drains.
+    Drain,
+    End(Reason),
+}
+
+/// The acceptor's state.
+struct Acceptor {
+    cx: Cx<()>,
+    shared: Arc<Shared>,
+    backoff: Backoff,
+}
+
+/// The future of the acceptor's process.
+pub(crate) async fn accept(cx: Cx<()>, shared: Arc<Shared>) -> Reason {
+    // It traps exits so that a stray one does not stop the gateway from accepting without anybody noticing.
+    cx.trap_exit(true);
+    cx.set_label(format!("acceptor {}", shared.local_addr));
+    *shared.acceptor.lock() = Some((cx.node().clone(), cx.address()));
+    let mut acceptor = Acceptor { cx, shared, backoff: Backoff::default() };
+    acceptor.run().await
+}
+
+impl Acceptor {
+    async fn run(&mut self) -> Reason {
+        loop {
+            let listener = match self.listener() {
+                Some(Ok(listener)) => listener,
+                Some(Err(error)) => match self.back_off(&error).await {
+                    Next::End(reason) => return reason,
+                    Next::GoOn | Next::Drain => continue,
+                },
+                None => return Reason::Normal,
+            };
+            match self.accept_from(&listener).await {
+                Next::GoOn => {}
+                Next::Drain => {
+                    self.let_in_the_rest(listener);
+                    return Reason::Normal;
+                }
+                Next::End(reason) => return reason,
+            }
+        }
+    }
+
+    /// A duplicate of the listening socket; `None` when the gateway drains.
+    fn listener(&self) -> Option<io::Result<tokio::net::TcpListener>> {
+        let duplicate = self.shared.listener.lock().as_ref()?.try_clone();
+        Some(duplicate.and_then(tokio::net::TcpListener::from_std))
+    }
+
+    async fn accept_from(&mut self, listener: &tokio::net::TcpListener) -> Next {
+        loop {
+            let room = self.shared.room.clone();
+            let permit = match first(&mut self.cx, room.acquire_owned()).await {
+                First::Done(permit) => permit.expect("the semaphore is never closed"),
+                First::Mail(mail) => match self.read(mail) {
+                    Next::GoOn => continue,
+                    other => return other,
+                },
+            };
+            match first(&mut self.cx, listener.accept()).await {
+                First::Done(Ok((stream, peer))) => {
+                    self.backoff = Backoff::default();
+                    self.hand_over(Parts { stream, peer, permit });
+                }
+                First::Done(Err(error)) if is_of_the_connection(&error) => {}
+                First::Done(Err(error)) => {
+                    drop(permit);
+                    match self.back_off(&error).await {
+                        Next::GoOn => {}
+                        other => return other,
+                    }
+                }
+                First::Mail(mail) => match self.read(mail) {
+                    Next::GoOn => {}
+                    other => return other,
+                },
+            }
+        }
+    }
+
+    fn read(&self, mail: Mail<()>) -> Next {
+        match mail {
+            Mail::Msg(()) if self.shared.listener.lock().is_none() => Next::Drain,
+            Mail::Info(Info::Exit { from, reason }) if self.cx.is_told_by(from) => {
+                Next::End(reason)
+            }
+            // As a process that does not trap exits, but restarted afterwards whatever the reason.
+            Mail::Info(Info::Exit { from, reason }) if reason != Reason::Normal => {
+                Next::End(Reason::custom(format!("told to exit by {from}: {reason}")))
+            }
+            Mail::Msg(()) | Mail::Info(_) => Next::GoOn,
+        }
+    }
+
+    fn hand_over(&self, parts: Parts) {
+        let newcomer = Newcomer::new(self.shared.clone(), parts);
+        let keeper = self.shared.connections.lock().clone();
+        if let Some(keeper) = keeper {
+            keeper.serve(newcomer);
+        }
+    }
+
+    /// Those who already wait at the socket have sent their requests, as far as they know, to us.
+    fn let_in_the_rest(&self, listener: tokio::net::TcpListener) {
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok(permit) = self.shared.room.clone().try_acquire_owned() {
+            let Ok((stream, peer)) = accept_now(&listener) else { return };
+            self.hand_over(Parts { stream, peer, permit });
+        }
+    }
+
+    /// Waits before the next try, so that an operating system that is out of something is not asked without end.
+    async fn back_off(&mut self, error: &io::Error) -> Next {
+        self.shared.counts.accept_failed();
+        let (pause, streak) = self.backoff.failed();
+        if streak == Streak::Begins {
+            tracing::warn!(
+                target: "linden::gateway",
+                addr = %self.shared.local_addr,
+                %error,
+                "connections cannot be accepted; trying again"
+            );
+        }
+        match self.cx.recv_timeout(pause).await {
+            Some(mail) => self.read(mail),
+            None => Next::GoOn,
+        }
+    }
+}
+
+/// Accepts without waiting.
+fn accept_now(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    loop {
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                stream.set_nonblocking(true)?;
+                return Ok((TcpStream::from_std(stream)?, peer));
+            }
+            Err(error) if is_of_the_connection(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether the error is one of the connection that would have been accepted: the next one may be well.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// How long to wait after errors in a row.
+#[derive(Debug, Default)]
+struct Backoff {
+    errors: u32,
+}
+
+/// Whether an error is the first in a row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Streak {
+    Begins,
+    GoesOn,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(10);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    fn failed(&mut self) -> (Duration, Streak) {
+        let pause = Self::FIRST.saturating_mul(1 << self.errors.min(10)).min(Self::LONGEST);
+        let streak = if self.errors == 0 { Streak::Begins } else { Streak::GoesOn };
+        self.errors = self.errors.saturating_add(1);
+        (pause, streak)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_second_and_the_first_error_is_told() {
+        let mut backoff = Backoff::default();
+        let failures: Vec<_> = (0..12).map(|_| backoff.failed()).collect();
+        let pauses: Vec<_> = failures.iter().map(|(pause, _)| pause.as_millis()).collect();
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000, 1000, 1000]);
+        let begins = failures.iter().filter(|(_, streak)| *streak == Streak::Begins).count();
+        assert_eq!((begins, failures[0].1), (1, Streak::Begins));
+    }
+
+    #[test]
+    fn only_errors_of_one_connection_are_passed_over() {
+        assert!(is_of_the_connection(&io::ErrorKind::ConnectionAborted.into()));
+        assert!(!is_of_the_connection(&io::Error::from_raw_os_error(24)));
+    }
+}

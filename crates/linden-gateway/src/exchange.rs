@@ -1,0 +1,159 @@
+//! One request and its response: what its parts (handler, bodies, layers) share, and what it leaves in the log and the
+//! counts.
+//!
+//! Made for each request; the layers of this crate find it among the request's extensions.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::extract::MatchedPath;
+use http::{Method, StatusCode, Uri};
+
+use crate::pace::{BodyAhead, Draining, Moment, WaitedFor};
+use crate::shared::Shared;
+use crate::watch::Watch;
+
+/// See the head of this file.
+pub(crate) struct Exchange {
+    shared: Arc<Shared>,
+    watch: Arc<Watch>,
+    /// The request's number on its connection.
+    number: u64,
+    began: Moment,
+    method: Method,
+    uri: Uri,
+    route: OnceLock<MatchedPath>,
+    body_bytes_max: AtomicU64,
+    body_is_too_large: AtomicBool,
+}
+
+/// How layers find the exchange.
+#[derive(Clone)]
+pub(crate) struct ExchangeHandle(pub(crate) Arc<Exchange>);
+
+impl Exchange {
+    pub(crate) fn begin<B: http_body::Body>(
+        shared: Arc<Shared>,
+        watch: Arc<Watch>,
+        request: &http::Request<B>,
+    ) -> Self {
+        let began = watch.now();
+        let ahead = if request.body().is_end_stream() { BodyAhead::No } else { BodyAhead::Yes };
+        let number = watch.request_began(shared.limits.request_timeout, ahead, began);
+        Self {
+            number,
+            began,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            route: OnceLock::new(),
+            body_bytes_max: AtomicU64::new(shared.limits.body_bytes_max),
+            body_is_too_large: AtomicBool::new(false),
+            shared,
+            watch,
+        }
+    }
+
+    pub(crate) fn set_route(&self, route: MatchedPath) {
+        // A nested router sets it again, to the same.
+        let _ = self.route.set(route);
+    }
+
+    pub(crate) fn set_body_bytes_max(&self, bytes: u64) {
+        self.body_bytes_max.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_request_timeout(&self, limit: Option<Duration>) {
+        self.watch.set_request_timeout(self.number, limit);
+    }
+
+    pub(crate) fn body_bytes_max(&self) -> u64 {
+        self.body_bytes_max.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn body_is_too_large(&self) {
+        self.body_is_too_large.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_body_too_large(&self) -> bool {
+        self.body_is_too_large.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn body_awaited(&self) {
+        self.watch.body_awaited(self.number);
+    }
+
+    pub(crate) fn body_came(&self) {
+        self.watch.body_came(self.number);
+    }
+
+    pub(crate) fn body_ended(&self) {
+        self.watch.body_ended(self.number);
+    }
+
+    /// Why the handler is to be dropped, if it is.
+    pub(crate) fn given_up(&self) -> Option<WaitedFor> {
+        self.watch.given_up(self.number)
+    }
+
+    /// The response's head goes out.
+    pub(crate) fn answered(&self, status: StatusCode) -> Draining {
+        self.shared.counts.request_served();
+        self.log(status.as_u16());
+        self.watch.answered(self.number)
+    }
+
+    /// The response's body is made to its end, or dropped.
+    pub(crate) fn answer_ended(&self) {
+        self.watch.answer_ended(self.number);
+    }
+
+    /// Nobody is left to answer: the client went away, or the connection's process was ended.
+    pub(crate) fn abandoned(&self) {
+        self.shared.counts.request_abandoned();
+        self.log(0);
+    }
+
+    /// The access log. The path without the query, which may hold secrets; status 0 for a request without a response.
+    fn log(&self, status: u16) {
+        tracing::debug!(
+            target: "linden::gateway::access",
+            method = %self.method,
+            path = self.uri.path(),
+            route = self.route.get().map(MatchedPath::as_str),
+            status,
+            micros = micros(self.watch.now().saturating_sub(self.began)),
+            "request"
+        );
+    }
+
+    /// The handler, or the body that it gave, panicked. The panic ends here.
+    pub(crate) fn handler_panicked(&self, payload: Box<dyn Any + Send>) {
+        self.shared.counts.handler_panicked();
+        tracing::error!(
+            target: "linden::gateway",
+            method = %self.method,
+            path = self.uri.path(),
+            route = self.route.get().map(MatchedPath::as_str),
+            panic = panic_text(&*payload),
+            "a handler panicked"
+        );
+        // A payload whose own drop panics is leaked.
+        if let Err(nested) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(nested);
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        return text;
+    }
+    payload.downcast_ref::<String>().map_or("(the panic's payload is no text)", String::as_str)
+}

@@ -1,0 +1,186 @@
+//! The gateway as its users hold it: bind, start, look at, drain.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use linden::{ChildSpec, Supervisor, child, process_child, supervisor_child};
+use parking_lot::Mutex;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::Semaphore;
+
+use crate::acceptor;
+use crate::connections::{Connections, Drained};
+use crate::limits::{LimitError, Limits};
+use crate::route_limits::NoteRoute;
+use crate::shared::Shared;
+use crate::stats::{Counts, GatewayStats};
+
+/// Connections that the operating system keeps for us until they are accepted; it may have a lower limit of its own.
+const BACKLOG: i32 = 1024;
+/// Restarts of the gateway's own processes before its supervisor gives up, and within which time.
+const RESTARTS_MAX: u32 = 5;
+const RESTARTS_PERIOD: Duration = Duration::from_secs(10);
+
+/// A bound socket, the routes behind it, and the limits: what a supervisor starts by [`Gateway::child`]. A cheap clone.
+///
+/// See the [crate's page](crate) for an example.
+#[derive(Clone)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+}
+
+/// Why a gateway was not bound.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The address cannot be listened at.
+    Address {
+        /// The address.
+        addr: SocketAddr,
+        /// What the operating system says.
+        cause: io::Error,
+    },
+    /// A limit is out of its bounds.
+    Limit(LimitError),
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { addr, cause } => {
+                write!(f, "cannot listen at {addr}: {cause}; {}", mend(cause.kind()))
+            }
+            Self::Limit(_) => f.write_str("the gateway's limits make no sense"),
+        }
+    }
+}
+
+/// What the reader of a bind error can do.
+fn mend(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => {
+            "another program has the port: stop it, or listen at another address"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 take a privilege: listen at a higher one"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: try 127.0.0.1 or 0.0.0.0"
+        }
+        _ => "try another address",
+    }
+}
+
+impl Error for BindError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            // Its text is part of the message.
+            Self::Address { .. } => None,
+            Self::Limit(error) => Some(error),
+        }
+    }
+}
+
+impl Gateway {
+    /// Listens at `addr`, port 0 for any. Connections are accepted once the [child](Gateway::child) runs; until then they
+    /// wait in the operating system's backlog.
+    ///
+    /// # Errors
+    /// [`BindError`], which names the address and the mend.
+    pub fn bind(addr: SocketAddr, router: Router, limits: Limits) -> Result<Self, BindError> {
+        limits.check().map_err(BindError::Limit)?;
+        let refuse = |cause| BindError::Address { addr, cause };
+        let listener = listen(addr).map_err(refuse)?;
+        let local_addr = listener.local_addr().map_err(refuse)?;
+        let permits = limits.connections_max.min(Semaphore::MAX_PERMITS);
+        let shared = Shared {
+            local_addr,
+            limits,
+            router: router.layer(NoteRoute),
+            counts: Counts::default(),
+            room: Arc::new(Semaphore::new(permits)),
+            listener: Mutex::new(Some(listener)),
+            acceptor: Mutex::new(None),
+            connections: Mutex::new(None),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The address that is listened at, with the port that was given for port 0.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.local_addr
+    }
+
+    /// The gateway's processes as a child of a supervisor: an acceptor, and the keeper of the connections. They may be
+    /// restarted, each for itself or both, and go on with the same socket; a restart of the acceptor leaves open
+    /// connections alone.
+    ///
+    /// One child of a gateway runs at a time.
+    #[must_use]
+    pub fn child(&self) -> ChildSpec {
+        let shared = self.shared.clone();
+        supervisor_child(&format!("gateway {}", shared.local_addr), move || {
+            let (keeper, acceptor) = (shared.clone(), shared.clone());
+            Supervisor::one_for_one()
+                .intensity(RESTARTS_MAX, RESTARTS_PERIOD)
+                .child(child("connections", move || Connections::new(keeper.clone())))
+                .child(
+                    process_child("acceptor", move |cx| acceptor::accept(cx, acceptor.clone()))
+                        .transient(),
+                )
+        })
+    }
+
+    /// Ends the gateway in good order; call it before its child is stopped, as in `Application::prepare_stop`.
+    ///
+    /// The socket is closed, after those who already wait at it are let in; requests that are being served end, and their
+    /// responses say `connection: close`; idle connections are closed at once, those that have not sent anything yet after
+    /// one second. What is left after `grace` is ended. Afterwards the address is free and the gateway cannot be started
+    /// again. A second drain waits for the same end.
+    pub async fn drain(&self, grace: Duration) -> Drained {
+        drop(self.shared.listener.lock().take());
+        let acceptor = self.shared.acceptor.lock().clone();
+        if let Some((node, address)) = acceptor
+            // It closes the socket and ends; one that is restarted finds no socket and ends too.
+            && address.send(()).is_ok()
+        {
+            node.wait_exit(address.pid()).await;
+        }
+        let connections = self.shared.connections.lock().clone();
+        match connections {
+            Some(connections) => connections.drain(grace).no_timeout().await.unwrap_or_default(),
+            None => Drained::default(),
+        }
+    }
+
+    /// What the gateway has done, and holds now.
+    #[must_use]
+    pub fn stats(&self) -> GatewayStats {
+        self.shared.counts.read(self.shared.connections_open())
+    }
+}
+
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // A restarted program takes its port although old connections are still dying there.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway")
+            .field("local_addr", &self.shared.local_addr)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,90 @@
+//! The responses that the gateway itself gives: small JSON bodies that say what went wrong and nothing of the inside.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+
+/// Seconds after which a client may try again.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What the gateway refuses or fails to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// A handler panicked.
+    Internal,
+    /// The body is above the limit.
+    BodyTooLarge,
+    /// The client's body did not come in time.
+    BodyTimeout,
+    /// The handler did not answer in time.
+    HandlerTimeout,
+    /// A service cannot answer now.
+    Unavailable(Unavailable),
+}
+
+/// Why a service cannot answer now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unavailable {
+    NotRunning,
+    Ended,
+    Overloaded,
+    Timeout,
+}
+
+impl Refusal {
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::HandlerTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn body(self) -> &'static str {
+        match self {
+            Self::Internal => r#"{"error":"internal_error"}"#,
+            Self::BodyTooLarge => r#"{"error":"body_too_large"}"#,
+            Self::BodyTimeout => r#"{"error":"request_timeout"}"#,
+            Self::HandlerTimeout => r#"{"error":"timeout"}"#,
+            Self::Unavailable(Unavailable::NotRunning) => {
+                r#"{"error":"service_unavailable","cause":"not_running"}"#
+            }
+            Self::Unavailable(Unavailable::Ended) => {
+                r#"{"error":"service_unavailable","cause":"ended"}"#
+            }
+            Self::Unavailable(Unavailable::Overloaded) => {
+                r#"{"error":"service_unavailable","cause":"overloaded"}"#
+            }
+            Self::Unavailable(Unavailable::Timeout) => {
+                r#"{"error":"service_unavailable","cause":"timeout"}"#
+            }
+        }
+    }
+
+    fn add_headers(self, headers: &mut HeaderMap) {
+        headers.insert(CONTENT_TYPE, JSON);
+        match self {
+            Self::Internal | Self::HandlerTimeout => {}
+            Self::BodyTooLarge | Self::BodyTimeout => close_after(headers),
+            Self::Unavailable(_) => {
+                headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+            }
+        }
+    }
+
+    pub(crate) fn response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body()));
+        *response.status_mut() = self.status();
+        self.add_headers(response.headers_mut());
+        response
+    }
+}
+
+/// Says in a response that the connection closes after it.
+pub(crate) fn close_after(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+}

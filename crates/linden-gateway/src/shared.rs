@@ -1,0 +1,45 @@
+//! What a gateway's handles and processes share.
+//!
+//! The listening socket is kept here and the processes work on duplicates, so that a restarted acceptor goes on with the
+//! same queue of newcomers. The locks are held for a look or a store only.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use axum::Router;
+use linden::{Address, Node};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::connections::ConnectionsClient;
+use crate::limits::Limits;
+use crate::stats::Counts;
+
+/// See the head of this file.
+pub(crate) struct Shared {
+    pub(crate) local_addr: SocketAddr,
+    pub(crate) limits: Limits,
+    /// With the layers of this crate around it.
+    pub(crate) router: Router,
+    pub(crate) counts: Counts,
+    /// A permit for each connection that may be open.
+    pub(crate) room: Arc<Semaphore>,
+    /// `None` from the drain on.
+    pub(crate) listener: Mutex<Option<TcpListener>>,
+    /// The newest acceptor. It is told of a drain by an empty message.
+    pub(crate) acceptor: Mutex<Option<(Node, Address<()>)>>,
+    /// The newest keeper of connections.
+    pub(crate) connections: Mutex<Option<ConnectionsClient>>,
+}
+
+impl Shared {
+    /// How many connections are open, or about to be.
+    pub(crate) fn connections_open(&self) -> usize {
+        self.connections_max().saturating_sub(self.room.available_permits())
+    }
+
+    /// The limit, as far as a semaphore can count.
+    pub(crate) fn connections_max(&self) -> usize {
+        self.limits.connections_max.min(Semaphore::MAX_PERMITS)
+    }
+}

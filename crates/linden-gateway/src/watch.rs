@@ -1,0 +1,91 @@
+//! The shared eye on one connection: its pace behind a lock, with the node's clock.
+//!
+//! Held by the parts of one connection (process, socket, handler, bodies), which its own process polls; so the lock is all
+//! but never contended. It is never held across a poll or an `.await`.
+
+use std::time::Duration;
+
+use linden::Node;
+use parking_lot::Mutex;
+
+use crate::pace::{BodyAhead, Closing, DrainNow, Draining, Due, Moment, Pace, Timeouts, WaitedFor};
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    node: Node,
+    pace: Mutex<Pace>,
+}
+
+impl Watch {
+    pub(crate) fn new(node: Node, timeouts: Timeouts) -> Self {
+        let pace = Mutex::new(Pace::new(timeouts, node.uptime()));
+        Self { node, pace }
+    }
+
+    /// The node's clock.
+    pub(crate) fn now(&self) -> Moment {
+        self.node.uptime()
+    }
+
+    pub(crate) fn read(&self) {
+        self.pace.lock().read(self.now());
+    }
+
+    pub(crate) fn request_began(&self, timeout: Duration, body: BodyAhead, now: Moment) -> u64 {
+        self.pace.lock().request_began(timeout, body, now)
+    }
+
+    pub(crate) fn set_request_timeout(&self, request: u64, limit: Option<Duration>) {
+        self.pace.lock().set_request_timeout(request, limit);
+    }
+
+    pub(crate) fn body_awaited(&self, request: u64) {
+        self.pace.lock().body_awaited(request, self.now());
+    }
+
+    pub(crate) fn body_came(&self, request: u64) {
+        self.pace.lock().body_came(request);
+    }
+
+    pub(crate) fn body_ended(&self, request: u64) {
+        self.pace.lock().body_ended(request);
+    }
+
+    pub(crate) fn given_up(&self, request: u64) -> Option<WaitedFor> {
+        self.pace.lock().given_up(request)
+    }
+
+    /// Says whether the connection drains, so that the response says that it closes.
+    pub(crate) fn answered(&self, request: u64) -> Draining {
+        self.pace.lock().answered(request)
+    }
+
+    pub(crate) fn answer_ended(&self, request: u64) {
+        self.pace.lock().answer_ended(request, self.now());
+    }
+
+    pub(crate) fn write_blocked(&self) {
+        self.pace.lock().write_blocked(self.now());
+    }
+
+    pub(crate) fn wrote(&self) {
+        self.pace.lock().wrote(self.now());
+    }
+
+    pub(crate) fn drain(&self) -> DrainNow {
+        self.pace.lock().drain(self.now())
+    }
+
+    pub(crate) fn closing(&self) -> Closing {
+        self.pace.lock().closing(self.now())
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Moment> {
+        self.pace.lock().deadline()
+    }
+
+    pub(crate) fn due(&self) -> Due {
+        self.pace.lock().due(self.now())
+    }
+}

@@ -1,0 +1,123 @@
+//! The client's end of a job.
+//!
+//! Usable from any process, and from outside of processes. Dropping an [`Upload`] ends its job: a
+//! handler whose connection breaks needs to do nothing.
+
+use std::{error::Error, fmt};
+
+use bytes::Bytes;
+use linden::{ServerRef, prelude::*};
+
+use crate::{
+    CsvError, IngestService, JobId, Progress, Report, Selection,
+    job::{Job, JobClient},
+};
+
+/// A file on its way to its report.
+///
+/// # Cancellation
+/// Dropped before [`Upload::finish`] has answered, its job ends.
+#[derive(Debug)]
+#[must_use = "dropping an upload ends its job"]
+pub struct Upload {
+    id: JobId,
+    job: JobClient,
+    job_ended: bool,
+}
+
+impl Upload {
+    /// Begins a job on `node`.
+    ///
+    /// # Errors
+    /// [`IngestError::Overloaded`], [`IngestError::Service`].
+    pub async fn begin(node: &Node, selection: Selection) -> Result<Upload, IngestError> {
+        let (id, pid) = IngestService::named_on(node).begin(selection).await??;
+        let job = ServerRef::<Job>::by_pid(node, pid).ok_or(CallError::NoProc)?;
+        Ok(Upload { id, job: job.into(), job_ended: false })
+    }
+
+    /// The job, as [`IngestService`] shows it.
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// Sends the next bytes of the file, and waits until the job has room for more.
+    ///
+    /// # Errors
+    /// [`IngestError`]; the job has ended.
+    pub async fn feed(&mut self, chunk: impl Into<Bytes>) -> Result<Progress, IngestError> {
+        let answer = self.job.feed(chunk.into()).no_timeout().await.map_err(IngestError::from);
+        answer.flatten().inspect_err(|_| self.job_ended = true)
+    }
+
+    /// Tells the job that this was the whole file, and waits for its report.
+    ///
+    /// # Errors
+    /// [`IngestError`]; the job has ended.
+    pub async fn finish(mut self) -> Result<Report, IngestError> {
+        let answer = self.job.finish().no_timeout().await;
+        self.job_ended = true;
+        answer?
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.job_ended {
+            self.job.abandon();
+        }
+    }
+}
+
+/// Why a file has no report. Nothing is kept of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IngestError {
+    /// The file cannot be aggregated.
+    Csv(CsvError),
+    /// A block of the file crashed two workers.
+    WorkerCrashed {
+        /// The block's first line.
+        line: u64,
+        /// What the second one's crash looked like.
+        cause: CallError,
+    },
+    /// So many jobs go on already that this one did not begin. Try again in a moment.
+    Overloaded {
+        /// How many may.
+        jobs_max: usize,
+    },
+    /// The job, or the service that begins jobs, did not answer.
+    Service(CallError),
+}
+
+impl From<CallError> for IngestError {
+    fn from(error: CallError) -> IngestError {
+        IngestError::Service(error)
+    }
+}
+
+impl fmt::Display for IngestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            IngestError::Csv(_) => f.write_str("the file cannot be aggregated"),
+            IngestError::WorkerCrashed { line, .. } => {
+                write!(f, "the rows from line {line} on crashed two workers")
+            }
+            IngestError::Overloaded { jobs_max } => {
+                write!(f, "{jobs_max} files are on their way already; try again in a moment")
+            }
+            IngestError::Service(_) => f.write_str("the ingest service did not answer"),
+        }
+    }
+}
+
+impl Error for IngestError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            IngestError::Csv(error) => Some(error),
+            IngestError::WorkerCrashed { cause, .. } | IngestError::Service(cause) => Some(cause),
+            IngestError::Overloaded { .. } => None,
+        }
+    }
+}

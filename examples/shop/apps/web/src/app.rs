@@ -1,0 +1,80 @@
+//! The application `web`: its configuration, its supervision tree, its drain.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use linden::prelude::*;
+use linden_gateway::{Gateway, Limits};
+use serde::Deserialize;
+
+use crate::routes;
+
+/// The HTTP edge. Clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub struct WebApp {
+    running: Arc<OnceLock<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    gateway: Gateway,
+    drain_grace: Duration,
+}
+
+impl WebApp {
+    /// Where it listens; `None` before it is started. The port is a real one also when 0 was asked
+    /// for.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.running.get().map(|running| running.gateway.local_addr())
+    }
+}
+
+impl Application for WebApp {
+    const NAME: &'static str = "web";
+    const DEPENDS_ON: &'static [&'static str] = &["auth", "billing", "data_processing"];
+    type Config = WebConfig;
+
+    /// The socket is opened here: a port that is taken is an error of the start, and requests that
+    /// come during a restart of the gateway wait in the socket.
+    fn start(&self, config: WebConfig) -> Result<Supervisor, BoxError> {
+        let gateway = Gateway::bind(config.listen, routes::router(), config.limits)?;
+        let child = gateway.child();
+        let running = Running { gateway, drain_grace: config.drain_grace };
+        self.running.set(running).map_err(|_| "the application web is started twice")?;
+        Ok(Supervisor::one_for_one().intensity(10, 10.secs()).child(child))
+    }
+
+    /// Requests that were begun are answered while the services still run; new ones are refused.
+    async fn prepare_stop(&self) {
+        if let Some(running) = self.running.get() {
+            running.gateway.drain(running.drain_grace).await;
+        }
+    }
+}
+
+/// `[web]` in `linden.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct WebConfig {
+    /// Where to listen; `127.0.0.1:4000`. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// How long requests that were begun may take when the node stops; `10s`.
+    #[serde(with = "linden::config::duration")]
+    pub drain_grace: Duration,
+    /// What one connection may use.
+    pub limits: Limits,
+}
+
+impl Default for WebConfig {
+    fn default() -> WebConfig {
+        WebConfig {
+            listen: (Ipv4Addr::LOCALHOST, 4000).into(),
+            drain_grace: 10.secs(),
+            limits: Limits::default(),
+        }
+    }
+}

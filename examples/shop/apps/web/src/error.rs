@@ -1,0 +1,106 @@
+//! Every answer that is no success: a status and `{"error": ...}`.
+//!
+//! The one place where the services' errors become statuses.
+
+use std::error::Error;
+
+use linden::CallError;
+use linden_gateway::{
+    ServiceError,
+    axum::{
+        Json,
+        http::{StatusCode, header},
+        response::{IntoResponse, Response},
+    },
+};
+use serde_json::json;
+use shop_auth::{AuthError, TokenError};
+use shop_billing::PaymentError;
+use shop_data_processing::IngestError;
+
+/// Why a request has no success to show.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// The request's own fault, or nobody's that is to try again.
+    Refused { status: StatusCode, error: String },
+    /// A service is dead or overloaded: 503 with `Retry-After`.
+    Service(ServiceError),
+}
+
+impl ApiError {
+    pub(crate) fn refused(status: StatusCode, error: impl Into<String>) -> ApiError {
+        ApiError::Refused { status, error: error.into() }
+    }
+
+    fn of(status: StatusCode, error: &dyn Error) -> ApiError {
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        ApiError::refused(status, format!("{error}{cause}"))
+    }
+
+    fn overloaded() -> ApiError {
+        CallError::Overloaded.into()
+    }
+}
+
+impl From<CallError> for ApiError {
+    fn from(error: CallError) -> ApiError {
+        ApiError::Service(error.into())
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> ApiError {
+        let status = match &error {
+            AuthError::Overloaded => return ApiError::overloaded(),
+            AuthError::WrongCredentials => StatusCode::UNAUTHORIZED,
+            AuthError::NameTaken { .. } => StatusCode::CONFLICT,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        ApiError::of(status, &error)
+    }
+}
+
+impl From<TokenError> for ApiError {
+    fn from(error: TokenError) -> ApiError {
+        ApiError::of(StatusCode::UNAUTHORIZED, &error)
+    }
+}
+
+impl From<PaymentError> for ApiError {
+    fn from(error: PaymentError) -> ApiError {
+        let status = match &error {
+            PaymentError::Overloaded { .. } => return ApiError::overloaded(),
+            PaymentError::BalanceOverflow { .. } => StatusCode::CONFLICT,
+            // A key that is used again for something else: 422, as the IETF's draft of the header has it.
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        ApiError::of(status, &error)
+    }
+}
+
+impl From<IngestError> for ApiError {
+    fn from(error: IngestError) -> ApiError {
+        let status = match error {
+            IngestError::Overloaded { .. } => return ApiError::overloaded(),
+            IngestError::Service(cause) => return cause.into(),
+            IngestError::Csv(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        ApiError::of(status, &error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, error) = match self {
+            ApiError::Service(error) => return error.into_response(),
+            ApiError::Refused { status, error } => (status, error),
+        };
+        let mut response = (status, Json(json!({ "error": error }))).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = header::HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}

@@ -1,0 +1,75 @@
+//! `POST /payments` and `GET /balance`.
+
+use std::time::Duration;
+
+use linden::{Call, CallError};
+use linden_gateway::axum::{
+    Json,
+    extract::FromRequestParts,
+    http::{StatusCode, request::Parts},
+};
+use serde::{Deserialize, Serialize};
+use shop_billing::{BillingService, Cents, IdempotencyKey, Receipt, UserId};
+
+use crate::{accounts::User, error::ApiError, json::Body};
+
+/// A service that crashed is asked again after each of these: mostly it is back at the first.
+const REPEAT_PAUSES: [Duration; 3] =
+    [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(80)];
+
+#[derive(Deserialize)]
+pub(crate) struct Amount {
+    amount: Cents,
+}
+
+pub(crate) async fn pay(
+    User(user_id): User,
+    Key(key): Key,
+    Body(Amount { amount }): Body<Amount>,
+) -> Result<Json<Receipt>, ApiError> {
+    let billing = BillingService::named();
+    let receipt = repeated(|| billing.process_payment(user_id, amount, key.clone())).await??;
+    Ok(Json(receipt))
+}
+
+#[derive(Serialize)]
+pub(crate) struct Balance {
+    user_id: UserId,
+    balance: Cents,
+}
+
+pub(crate) async fn balance(User(user_id): User) -> Result<Json<Balance>, ApiError> {
+    let billing = BillingService::named();
+    let balance = repeated(|| billing.balance(user_id)).await?;
+    Ok(Json(Balance { user_id, balance }))
+}
+
+/// Calls, and when the service crashed meanwhile, calls its successor, a few times at most.
+///
+/// Only for calls that do no harm when they are made twice. A payment is one by its idempotency key:
+/// if the crash came after the commit, the second call gets the receipt of the first.
+async fn repeated<'c, R>(call: impl Fn() -> Call<'c, R>) -> Result<R, CallError> {
+    for pause in REPEAT_PAUSES {
+        match call().await {
+            Err(CallError::Exited(_) | CallError::NoProc) => tokio::time::sleep(pause).await,
+            answer => return answer,
+        }
+    }
+    call().await
+}
+
+/// The request's `Idempotency-Key`.
+pub(crate) struct Key(IdempotencyKey);
+
+impl<S: Send + Sync> FromRequestParts<S> for Key {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Key, ApiError> {
+        let refused = |error: String| ApiError::refused(StatusCode::BAD_REQUEST, error);
+        let value = parts.headers.get("idempotency-key").ok_or_else(|| {
+            refused("send Idempotency-Key: a name of your own for this payment".to_owned())
+        })?;
+        let text = value.to_str().unwrap_or_default();
+        IdempotencyKey::new(text).map(Key).map_err(|error| refused(error.to_string()))
+    }
+}

@@ -1,0 +1,67 @@
+//! The whole shop inside of the test: a node with all applications, on a free port, with data of
+//! its own.
+
+use std::net::SocketAddr;
+
+use linden::{Booted, Node, NodeBuilder};
+use shop_auth::{AuthApp, UserId};
+use shop_billing::BillingApp;
+use shop_data_processing::DataProcessingApp;
+use shop_web::WebApp;
+use tempfile::TempDir;
+
+use crate::http::Client;
+
+pub(crate) struct Shop {
+    pub(crate) node: Node,
+    pub(crate) address: SocketAddr,
+    booted: Booted,
+    directory: TempDir,
+}
+
+/// The data that a shop leaves; removed when this is dropped.
+pub(crate) struct Stopped {
+    pub(crate) directory: TempDir,
+}
+
+impl Shop {
+    /// Boots with these keys of the configuration set: table, key, value.
+    pub(crate) fn boot(config: &[(&str, &str, &str)]) -> Shop {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = |name: &str| directory.path().join(name).display().to_string();
+        let web = WebApp::default();
+        let mut node = NodeBuilder::new()
+            .application(AuthApp)
+            .application(BillingApp)
+            .application(DataProcessingApp)
+            .application(web.clone())
+            .foreign_logging()
+            .set("web", "listen", "127.0.0.1:0")
+            .set("auth", "path", file("auth.redb"))
+            .set("auth", "hash_cost", "{ memory_kib = 8, passes = 1, lanes = 1 }")
+            .set("billing", "path", file("billing.redb"));
+        for (table, key, value) in config {
+            node = node.set(table, key, value);
+        }
+        let booted = linden::block_on(node.boot()).expect("the shop boots");
+        let address = web.local_addr().expect("it listens");
+        Shop { node: booted.node.clone(), address, booted, directory }
+    }
+
+    pub(crate) fn stop(self) -> Stopped {
+        linden::block_on(self.booted.stop()).expect("the shop stops");
+        Stopped { directory: self.directory }
+    }
+}
+
+/// Registers a user and logs in: the id, and the value of `Authorization`.
+pub(crate) fn log_in(client: &mut Client, name: &str) -> (UserId, String) {
+    let credentials = format!("{{\"name\":\"{name}\",\"password\":\"correct horse\"}}");
+    let registered = client.post("/register", &[], &credentials);
+    assert_eq!(registered.status, 201, "{registered:?}");
+    let logged_in = client.post("/login", &[], &credentials);
+    assert_eq!(logged_in.status, 200, "{logged_in:?}");
+    let user_id = registered.json()["user_id"].as_u64().expect("an id");
+    let token = logged_in.json()["token"].as_str().expect("a token").to_owned();
+    (UserId(user_id), format!("Bearer {token}"))
+}
