@@ -97,7 +97,7 @@ impl Worker {
         let used = REDUCTIONS_MAX - self.reductions_left.replace(REDUCTIONS_MAX);
         let total = header.reductions.load(Ordering::Relaxed).wrapping_add(used + 1);
         header.reductions.store(total, Ordering::Relaxed);
-        self.settle_orphans(crate::reply::dropped);
+        self.clear_leavings();
     }
 
     /// Polls the future; the exit reason when it is done.
@@ -159,6 +159,8 @@ impl Worker {
                 // Mail behind the signal that ends the process is not acted on, but answered at its death.
                 LinkKind::Signal if self.doomed.get() => Some(link),
                 LinkKind::Signal => {
+                    // First, for the signal may ask for it.
+                    header.add_unread(std::mem::take(&mut messages));
                     // SAFETY: taken, so it is this worker's.
                     let signal = unsafe { cell::open_signal(link) };
                     // SAFETY: owned; no reference to the owner part or bonds is held.
@@ -173,11 +175,7 @@ impl Worker {
                 unsafe { inbox.push_back(link) };
             }
         }
-        if messages > 0 {
-            header
-                .unread
-                .store(header.unread.load(Ordering::Relaxed) + messages, Ordering::Relaxed);
-        }
+        header.add_unread(messages);
         if drained.mail
             && let Some(rare) = header.rare()
         {
@@ -386,11 +384,13 @@ impl Worker {
         let mut next = unsafe { reverse(left) };
         while let Some(link) = NonNull::new(next) {
             // SAFETY: a link of the list that was taken.
-            next = unsafe { link.as_ref() }.next();
+            let lead = unsafe { link.as_ref() };
+            next = lead.next();
+            header.add_unread(u32::from(lead.kind() == LinkKind::Message));
             // SAFETY: owned.
             let inbox = unsafe { &mut header.owner().inbox };
-                // SAFETY: the link is this worker's.
-                unsafe { inbox.push_back(link) };
+            // SAFETY: the link is this worker's.
+            unsafe { inbox.push_back(link) };
         }
         // DEATH-01: the state is dropped before anybody hears of the end.
         // SAFETY: owned, and done once.

@@ -155,16 +155,15 @@ impl<R> Future for Call<'_, R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let call = self.get_mut();
+        let mut looks = true;
         if let Some(letter) = call.letter.take() {
-            call.receiver.register_early(cx);
+            looks = !call.receiver.register_early(cx);
             if let Err(error) = call.send(letter) {
                 return Poll::Ready(Err(error));
             }
-        } else {
-            match call.receiver.poll(cx) {
-                Poll::Ready(answer) => return Poll::Ready(answer.map_err(no_answer)),
-                Poll::Pending => {}
-            }
+        }
+        if looks && let Poll::Ready(answer) = call.receiver.poll(cx) {
+            return Poll::Ready(answer.map_err(no_answer));
         }
         if call.time == NEVER {
             return Poll::Pending;

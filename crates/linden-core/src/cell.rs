@@ -38,7 +38,7 @@ pub(crate) const PARENT_LINKED: u32 = 1 << 1;
 pub(crate) const EXITING: u32 = 1 << 2;
 /// The process has a registered name. Written by whoever registers it, under the registry's lock.
 pub(crate) const NAMED: u32 = 1 << 3;
-/// The process has links or monitors to other nodes. Written by the owner.
+/// The process has links or monitors to other nodes. Set by the owner, and by whoever delivers one from there.
 pub(crate) const REMOTE: u32 = 1 << 4;
 
 /// The upper half of the flags: the number of the process's group. Written by the owner.
@@ -410,6 +410,13 @@ impl Header {
     /// Sets a flag and says which flags were set before. One total order over all flags of the cell.
     pub(crate) fn set_flag(&self, flag: u32) -> u32 {
         self.flags.fetch_or(flag, Ordering::AcqRel)
+    }
+
+    /// Counts messages taken from the mailbox. Owner only.
+    pub(crate) fn add_unread(&self, messages: u32) {
+        if messages > 0 {
+            self.unread.store(self.unread.load(Ordering::Relaxed) + messages, Ordering::Relaxed);
+        }
     }
 
     /// The number of the process's group; 0 for none.

@@ -315,7 +315,7 @@ impl<M: Message> Cx<M> {
     /// # Panics
     /// Outside of the process.
     pub fn set_crash_detail(&self, detail: CrashDetail) {
-        self.here(|worker| *worker.crash_detail.borrow_mut() = Some(Box::new(detail)));
+        self.here(|worker| worker.leave_crash_detail(detail));
     }
 
     /// Says why the process is ending, while it still runs: replies that a caught panic dropped answer with the reason.

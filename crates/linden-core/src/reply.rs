@@ -223,13 +223,17 @@ impl<T> ReplyReceiver<T> {
         Poll::Ready(self.finish(slot))
     }
 
-    /// Leaves the waiter of `cx` before the request is sent: nobody shares the slot yet, so it costs no exchange.
-    pub(crate) fn register_early(&mut self, cx: &Context<'_>) {
+    /// Leaves the waiter of `cx` before the request is sent: nobody shares the slot yet, so it costs no exchange. `false`:
+    /// whoever made the request answered or dropped the reply at once, so there is an answer and no waiter.
+    pub(crate) fn register_early(&mut self, cx: &Context<'_>) -> bool {
         let slot = self.slot.expect("a call is not polled after it answered");
         // SAFETY: this end keeps the slot.
         let word = &unsafe { slot.as_ref() }.word;
-        debug_assert_eq!(word.look(), Look::Empty);
+        if word.look() != Look::Empty {
+            return false;
+        }
         word.preset(waiter_of(cx.waker()));
+        true
     }
 
     fn finish(&mut self, slot: NonNull<ReplySlot<T>>) -> Result<T, Reason> {
@@ -338,15 +342,18 @@ impl<T> Reply<T> {
 
     /// Answers the call.
     pub fn send(self, answer: T) -> Delivered {
+        let delivered = self.deliver(answer);
+        if delivered == Delivered::CallerGone {
+            worker::count_late_reply();
+        }
+        delivered
+    }
+
+    /// Answers the call, and leaves the counting of a late answer to the caller.
+    fn deliver(self, answer: T) -> Delivered {
         match self.into_end() {
             // SAFETY: this is the server's end.
-            End::Slot(slot) => match unsafe { ReplySlot::answer(slot, Ok(answer)) } {
-                Delivered::Yes => Delivered::Yes,
-                Delivered::CallerGone => {
-                    worker::count_late_reply();
-                    Delivered::CallerGone
-                }
-            },
+            End::Slot(slot) => unsafe { ReplySlot::answer(slot, Ok(answer)) },
             End::Portal(portal) => {
                 let encoded = (portal.encode)(&answer, portal.format).map_err(CallError::Codec);
                 portal.port.send(encoded)
@@ -401,7 +408,7 @@ impl<T> Drop for Reply<T> {
                     fail: |portal, reason| {
                         // SAFETY: leaked above, and called once.
                         let portal = unsafe { Box::from_raw(portal.cast::<Portal<T>>().as_ptr()) };
-                        portal.port.send(Err(CallError::Exited(reason)));
+                        portal.port.fail(reason);
                     },
                 };
                 worker::orphan_reply(orphan);
@@ -471,7 +478,7 @@ impl<T: Send> AnswerSink for TypedPort<T> {
     fn answer(self: Box<Self>, answer: Result<Payload, CallError>) -> Delivered {
         match answer {
             Ok(payload) => match (self.decode)(&payload) {
-                Ok(answer) => self.reply.send(answer),
+                Ok(answer) => self.reply.deliver(answer),
                 Err(error) => {
                     self.reply.fail(Reason::error(&error));
                     Delivered::Yes
@@ -517,6 +524,21 @@ impl ReplyPort {
         self.deliver(answer)
     }
 
+    /// Passes on why there is no answer.
+    fn fail(mut self, reason: Reason) {
+        self.fail_with(|| reason);
+    }
+
+    fn fail_with(&mut self, reason: impl FnOnce() -> Reason) {
+        match &self.kind {
+            // The request was refused, also when its codec had made a `Reply` already: the node answers with the error.
+            Some(PortKind::Remote { armed, .. }) if !armed.load(Ordering::Relaxed) => self.kind = None,
+            _ => {
+                self.deliver(Err(CallError::Exited(reason())));
+            }
+        }
+    }
+
     fn deliver(&mut self, answer: Result<Payload, CallError>) -> Delivered {
         match self.kind.take() {
             Some(PortKind::Typed(sink)) => sink.answer(answer),
@@ -533,11 +555,8 @@ impl ReplyPort {
 
 impl Drop for ReplyPort {
     fn drop(&mut self) {
-        let is_silent =
-            matches!(&self.kind, Some(PortKind::Remote { armed, .. }) if !armed.load(Ordering::Relaxed));
-        if self.kind.is_some() && !is_silent {
-            let reason = worker::exit_reason_here().unwrap_or_else(dropped);
-            self.deliver(Err(CallError::Exited(reason)));
+        if self.kind.is_some() {
+            self.fail_with(|| worker::exit_reason_here().unwrap_or_else(dropped));
         }
     }
 }

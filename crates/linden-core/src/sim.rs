@@ -230,6 +230,8 @@ mod simulation {
         fn drop(&mut self) {
             let node = self.node.clone();
             let _inside = node.enter();
+            // What is spawned from outside from now on never lives: nobody would run it.
+            node.inner().life.closed.store(true, Ordering::SeqCst);
             while node.process_count() > 0 {
                 for row in node.processes() {
                     node.exit(row.pid, Reason::Kill);

@@ -172,6 +172,33 @@ mod loom_tests {
     }
 
     #[test]
+    fn loom_a_look_at_the_cell_under_the_lock_is_over_before_its_death() {
+        loom::model(|| {
+            let target = Arc::new(Target { counts: AtomicUsize::new(1), body: UnsafeCell::new(7) });
+            let slot = Arc::new(Slot::new(1));
+            let cell = NonNull::from(&*target);
+            // SAFETY: nobody else knows the slot yet.
+            unsafe { slot.fill(cell) };
+            let reader = {
+                let (slot, target) = (slot.clone(), target.clone());
+                thread::spawn(move || {
+                    // No count is taken: the lock alone keeps the cell.
+                    let found = slot.acquire(|cell| {
+                        // SAFETY: the slot is locked; loom checks.
+                        assert_eq!(cell.body.with(|body| unsafe { *body }), 7);
+                        false
+                    });
+                    assert!(found.is_none());
+                    drop(target);
+                })
+            };
+            assert!(slot.clear(cell, 2));
+            release(&target);
+            reader.join().unwrap();
+        });
+    }
+
+    #[test]
     fn loom_what_was_written_before_a_fill_is_seen_through_the_slot() {
         loom::model(|| {
             let target = Arc::new(Target { counts: AtomicUsize::new(1), body: UnsafeCell::new(0) });

@@ -139,6 +139,7 @@ impl From<CallError> for AnswerError {
         match error {
             CallError::NoProc => Self::NoProc,
             CallError::Exited(reason) => Self::Exited(reason),
+            CallError::Codec(error) => Self::Refused(error.to_string()),
             other => Self::Refused(other.to_string()),
         }
     }
@@ -407,13 +408,11 @@ impl NodeInner {
         let to = match (packet.to, packet.body) {
             (_, Body::Answer { reference, answer }) => {
                 let call = self.pending.lock().remove(&reference);
-                match call {
-                    Some((_, port)) => {
-                        port.send(answer.map_err(CallError::from));
-                    }
-                    None => {
-                        self.dead_letters.late_replies.fetch_add(1, Ordering::Relaxed);
-                    }
+                let delivered = call.map_or(Delivered::CallerGone, |(_, port)| {
+                    port.send(answer.map_err(CallError::from))
+                });
+                if delivered == Delivered::CallerGone {
+                    self.dead_letters.late_replies.fetch_add(1, Ordering::Relaxed);
                 }
                 return;
             }
@@ -433,6 +432,12 @@ impl NodeInner {
             (Some(Destination::Name(_)) | None, _) => return,
         };
         let (pid, body) = to;
+        // Set before the process acts on it: the news of a lost connection may come first, and looks for the flag.
+        if matches!(body, Body::Link { .. } | Body::Monitor { .. })
+            && let Some(cell) = self.local(pid)
+        {
+            cell.set_flag(REMOTE);
+        }
         let signal = match body {
             Body::Exit { from, reason, via } => Signal::Exit { from, reason, via },
             Body::Link { from } => Signal::Link { from },

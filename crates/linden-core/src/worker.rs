@@ -138,7 +138,8 @@ pub(crate) struct Worker {
     pub(crate) doom: RefCell<Option<Reason>>,
     /// The reason for which the process that runs is ending, for the replies that it drops.
     pub(crate) exit_reason: RefCell<Option<Reason>>,
-    has_orphans: Cell<bool>,
+    /// The process that runs dropped replies unanswered or left a crash detail, since its poll began.
+    has_leavings: Cell<bool>,
     orphans: RefCell<Vec<Orphan>>,
     pub(crate) crash_detail: RefCell<Option<Box<CrashDetail>>>,
     pub(crate) indices: RefCell<IndexCache>,
@@ -254,7 +255,7 @@ pub(crate) fn orphan_reply(orphan: Orphan) {
             Some(reason) => orphan.fail(reason),
             // The process may be unwinding or returning: whether it ends, and why, is known when its poll is over.
             None => {
-                worker.has_orphans.set(true);
+                worker.has_leavings.set(true);
                 worker.orphans.borrow_mut().push(orphan);
             }
         }
@@ -312,7 +313,7 @@ impl Worker {
             doomed: Cell::new(false),
             doom: RefCell::new(None),
             exit_reason: RefCell::new(None),
-            has_orphans: Cell::new(false),
+            has_leavings: Cell::new(false),
             orphans: RefCell::new(Vec::new()),
             crash_detail: RefCell::new(None),
             indices: RefCell::new(IndexCache::default()),
@@ -368,9 +369,23 @@ impl Worker {
         next
     }
 
-    /// Answers the replies that the process dropped while it unwound.
+    /// Keeps what the process leaves for its crash report, until its poll is over.
+    pub(crate) fn leave_crash_detail(&self, detail: CrashDetail) {
+        self.has_leavings.set(true);
+        *self.crash_detail.borrow_mut() = Some(Box::new(detail));
+    }
+
+    /// The process goes on: the replies that it dropped are answered with a note, and the report that it prepared is void.
+    pub(crate) fn clear_leavings(&self) {
+        if self.has_leavings.get() {
+            self.crash_detail.take();
+            self.settle_orphans(reply::dropped);
+        }
+    }
+
+    /// Answers the replies that the process dropped in this poll.
     pub(crate) fn settle_orphans(&self, reason: impl FnOnce() -> Reason) {
-        if !self.has_orphans.replace(false) {
+        if !self.has_leavings.replace(false) {
             return;
         }
         let reason = reason();

@@ -27,14 +27,31 @@ pub(crate) struct Newcomer {
 pub(crate) struct Parts {
     pub(crate) stream: TcpStream,
     pub(crate) peer: SocketAddr,
-    /// Its place among the connections that may be open.
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) place: Place,
+}
+
+/// A connection's place among those that may be open. It counts as open as long as this is there.
+pub(crate) struct Place {
+    shared: Arc<Shared>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.counts.connection_closed();
+    }
 }
 
 impl Newcomer {
-    fn new(shared: Arc<Shared>, parts: Parts) -> Self {
+    fn new(
+        shared: Arc<Shared>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
         shared.counts.connection_accepted();
-        Self { shared, parts: Some(parts) }
+        let place = Place { shared: shared.clone(), _permit: permit };
+        Self { shared, parts: Some(Parts { stream, peer, place }) }
     }
 
     /// Takes it on.
@@ -136,7 +153,7 @@ impl Acceptor {
             match first(&mut self.cx, listener.accept()).await {
                 First::Done(Ok((stream, peer))) => {
                     self.backoff = Backoff::default();
-                    self.hand_over(Parts { stream, peer, permit });
+                    self.hand_over(stream, peer, permit);
                 }
                 First::Done(Err(error)) if is_of_the_connection(&error) => {}
                 First::Done(Err(error)) => {
@@ -168,8 +185,8 @@ impl Acceptor {
         }
     }
 
-    fn hand_over(&self, parts: Parts) {
-        let newcomer = Newcomer::new(self.shared.clone(), parts);
+    fn hand_over(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+        let newcomer = Newcomer::new(self.shared.clone(), stream, peer, permit);
         let keeper = self.shared.connections.lock().clone();
         if let Some(keeper) = keeper {
             keeper.serve(newcomer);
@@ -181,7 +198,7 @@ impl Acceptor {
         let Ok(listener) = listener.into_std() else { return };
         while let Ok(permit) = self.shared.room.clone().try_acquire_owned() {
             let Ok((stream, peer)) = accept_now(&listener) else { return };
-            self.hand_over(Parts { stream, peer, permit });
+            self.hand_over(stream, peer, permit);
         }
     }
 

@@ -41,7 +41,7 @@ impl Message for Told {
 
 /// The future of a connection's process.
 pub(crate) async fn serve(mut cx: Cx<Told>, parts: Parts, shared: Arc<Shared>) -> Reason {
-    let Parts { stream, peer, permit } = parts;
+    let Parts { stream, peer, place } = parts;
     cx.set_label(format!("http {peer}"));
     // Responses are written whole; waiting for more to send would only delay them. A socket that refuses is dead anyway.
     let _ = stream.set_nodelay(true);
@@ -61,7 +61,7 @@ pub(crate) async fn serve(mut cx: Cx<Told>, parts: Parts, shared: Arc<Shared>) -
             tracing::debug!(target: "linden::gateway", %peer, ?cause, "a connection was closed");
         }
     }
-    drop(permit);
+    drop(place);
     Reason::Normal
 }
 

@@ -31,15 +31,3 @@ pub(crate) struct Shared {
     /// The newest keeper of connections.
     pub(crate) connections: Mutex<Option<ConnectionsClient>>,
 }
-
-impl Shared {
-    /// How many connections are open, or about to be.
-    pub(crate) fn connections_open(&self) -> usize {
-        self.connections_max().saturating_sub(self.room.available_permits())
-    }
-
-    /// The limit, as far as a semaphore can count.
-    pub(crate) fn connections_max(&self) -> usize {
-        self.limits.connections_max.min(Semaphore::MAX_PERMITS)
-    }
-}

@@ -1,6 +1,6 @@
 //! Counts of a gateway: written by its processes, read by anybody.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What a gateway has done, and holds now. Each figure is right at some moment of the reading.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -25,6 +25,7 @@ pub struct GatewayStats {
 /// The counts themselves. Relaxed: they order nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
+    open: AtomicUsize,
     accepted: AtomicU64,
     refused: AtomicU64,
     accept_errors: AtomicU64,
@@ -35,7 +36,12 @@ pub(crate) struct Counts {
 
 impl Counts {
     pub(crate) fn connection_accepted(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
         self.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn connection_closed(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(crate) fn connection_refused(&self) {
@@ -58,9 +64,9 @@ impl Counts {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn read(&self, connections_open: usize) -> GatewayStats {
+    pub(crate) fn read(&self) -> GatewayStats {
         GatewayStats {
-            connections_open,
+            connections_open: self.open.load(Ordering::Relaxed),
             connections_accepted: self.accepted.load(Ordering::Relaxed),
             connections_refused: self.refused.load(Ordering::Relaxed),
             accept_errors: self.accept_errors.load(Ordering::Relaxed),

@@ -127,8 +127,9 @@ pub fn gen_server(options: TokenStream, block: TokenStream) -> TokenStream {
 
 /// Makes the program's `main` of an async function that is given the node to start.
 ///
-/// The function takes a `NodeBuilder` and returns `Result<(), NodeError>`; the program's exit code
-/// tells how it ended. It takes no arguments: a node is set up by its builder and `linden.toml`.
+/// The function takes a `NodeBuilder` and returns `Result<(), NodeError>` (or any other error, or an
+/// `ExitCode` if it says itself what went wrong); the program's exit code tells how it ended. It
+/// takes no arguments: a node is set up by its builder and `linden.toml`.
 ///
 /// # Examples
 ///

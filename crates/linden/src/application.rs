@@ -2,9 +2,9 @@
 //!
 //! OTP source: `application`. [`order`] decides the boot order; `controller` starts, watches and stops.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
@@ -80,39 +80,17 @@ pub trait Application: Send + Sync + 'static {
     fn stop(&self) {}
 }
 
+/// An application's start function with its configuration.
+pub(crate) type StartFunction = Box<dyn FnOnce() -> Result<Supervisor, BoxError> + Send>;
+
 /// An application whose types are forgotten.
 pub(crate) trait AnyApplication: Send + Sync {
     fn name(&self) -> &'static str;
     fn depends_on(&self) -> &'static [&'static str];
     fn kind(&self) -> ApplicationKind;
-    fn start(&self, config: &Config) -> Result<Supervisor, ApplicationError>;
+    fn configure(self: Arc<Self>, config: &Config) -> Result<StartFunction, ConfigError>;
     fn prepare_stop(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
     fn stop(&self);
-}
-
-/// Why an application did not give its supervision tree.
-#[derive(Debug)]
-pub(crate) enum ApplicationError {
-    Config(ConfigError),
-    Start(BoxError),
-}
-
-impl fmt::Display for ApplicationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(_) => f.write_str("its configuration is refused"),
-            Self::Start(_) => f.write_str("its start function failed"),
-        }
-    }
-}
-
-impl std::error::Error for ApplicationError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Config(error) => Some(error),
-            Self::Start(error) => Some(&**error),
-        }
-    }
 }
 
 impl<A: Application> AnyApplication for A {
@@ -128,9 +106,9 @@ impl<A: Application> AnyApplication for A {
         A::KIND
     }
 
-    fn start(&self, config: &Config) -> Result<Supervisor, ApplicationError> {
-        let config = config.section(A::NAME).map_err(ApplicationError::Config)?;
-        Application::start(self, config).map_err(ApplicationError::Start)
+    fn configure(self: Arc<Self>, config: &Config) -> Result<StartFunction, ConfigError> {
+        let config = config.section(A::NAME)?;
+        Ok(Box::new(move || Application::start(&*self, config)))
     }
 
     fn prepare_stop(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

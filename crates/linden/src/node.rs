@@ -15,7 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::application::controller::{self, BootFailure, Down, Order, Request};
 use crate::application::order::{self, Declared, OrderError};
-use crate::application::{AnyApplication, Application};
+use crate::application::{AnyApplication, Application, StartFunction};
 use crate::config::{Config, ConfigError, LogConfig, NodeConfig};
 use crate::error::{BoxError, chain};
 use crate::events::CrashReporter;
@@ -208,8 +208,9 @@ impl NodeBuilder {
     /// # Errors
     /// [`NodeError`]. A stop by a signal is none.
     pub async fn run(self) -> Result<(), NodeError> {
-        let mut booted = self.boot().await?;
-        let mut signals = Signals::new(&booted.node).map_err(NodeError::Signals)?;
+        // Heard from before the first application on: a signal while they boot stops the node when they have.
+        let (mut booted, mut signals) =
+            self.boot_with(|node| Signals::new(node).map_err(NodeError::Signals)).await?;
         let why = std::future::poll_fn(|cx| {
             if signals.poll(cx).is_ready() {
                 return Poll::Ready(None);
@@ -238,7 +239,16 @@ impl NodeBuilder {
     ///
     /// # Errors
     /// [`NodeError`]; what had started is stopped again.
-    pub async fn boot(mut self) -> Result<Booted, NodeError> {
+    pub async fn boot(self) -> Result<Booted, NodeError> {
+        let (booted, ()) = self.boot_with(|_| Ok(())).await?;
+        Ok(booted)
+    }
+
+    /// Boots the node; `prepare` comes before the applications.
+    async fn boot_with<T>(
+        mut self,
+        prepare: impl FnOnce(&Node) -> Result<T, NodeError>,
+    ) -> Result<(Booted, T), NodeError> {
         let begun = Instant::now();
         let config = self.load_config().map_err(NodeError::Config)?;
         let node_config: NodeConfig = config.section("node").map_err(NodeError::Config)?;
@@ -247,12 +257,15 @@ impl NodeBuilder {
             log::init(&log_config);
         }
         let applications = self.in_order()?;
+        let start_functions = configure(&applications, &config).map_err(NodeError::Config)?;
         let names: Vec<_> = applications.iter().map(|application| application.name()).collect();
         let node = self.start_node(&node_config)?;
         let grace = node_config.shutdown_grace;
+        let prepared = prepare(&node).inspect_err(|_| drop(node.stop(grace)))?;
         let (booted, boots) = reply_channel();
         let (down, goes_down) = reply_channel();
-        let order = Order { applications, config: Arc::new(config), booted, down, grace };
+        let applications = applications.into_iter().zip(start_functions).collect();
+        let order = Order { applications, booted, down, grace };
         node.spawn(|cx| controller::control(cx, order));
         let failure = match boots.await {
             Ok(Ok(())) => {
@@ -272,13 +285,9 @@ impl NodeBuilder {
                 if let Some(told) = self.on_ready.take() {
                     told(&ready);
                 }
-                return Ok(Booted {
-                    ready,
-                    controller: node.named(controller::NAME),
-                    node,
-                    down: goes_down,
-                    grace,
-                });
+                let controller = node.named(controller::NAME);
+                let booted = Booted { ready, controller, node, down: goes_down, grace };
+                return Ok((booted, prepared));
             }
             Ok(Err(BootFailure { application, cause })) => {
                 NodeError::Application { name: application, cause }
@@ -333,6 +342,26 @@ impl NodeBuilder {
             options.blocking_threads_max = most.get();
         }
         Node::start(options).map_err(NodeError::Start)
+    }
+}
+
+/// Each application's start function with its section. What is wrong with any of them is found before anything starts.
+fn configure(
+    applications: &[Arc<dyn AnyApplication>],
+    config: &Config,
+) -> Result<Vec<StartFunction>, ConfigError> {
+    let mut all_problems = Vec::new();
+    let mut start_functions = Vec::new();
+    for application in applications {
+        match application.clone().configure(config) {
+            Ok(start_function) => start_functions.push(start_function),
+            Err(ConfigError::Invalid { problems }) => all_problems.extend(problems),
+            Err(other) => return Err(other),
+        }
+    }
+    match all_problems.is_empty() {
+        true => Ok(start_functions),
+        false => Err(ConfigError::Invalid { problems: all_problems }),
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use linden::prelude::*;
-use linden::{CallError, Cx, Flush, Mail, Message, named_on};
+use linden::{CallError, Cx, Mail, Message, named_on};
 use probe::{Moment, Probe, ProbeClient, short};
-use stage::{HANGS_AFTER, Journal, SEEDS, begun, check, check_inside, inside, on_node, settle, watch};
+use stage::{
+    HANGS_AFTER, Journal, SEEDS, begun, check, check_inside, inside, on_node, settle, watch,
+};
 
 #[path = "support/probe.rs"]
 mod probe;
@@ -20,6 +21,9 @@ async fn probe() -> (ProbeClient, Journal<String>) {
     let client = Probe::start(Probe::init(&journal)).await.expect("a probe starts");
     (client, journal)
 }
+
+/// Something for a server to do.
+type Way<S> = fn(&mut Context<S>);
 
 fn crashed(error: CallError) -> String {
     match error {
@@ -461,6 +465,7 @@ fn a_timeout_comes_after_silence_and_again_until_it_is_cleared() {
             tokio::time::sleep(60.ms()).await;
             probe.note("m".into());
         }
+        settle().await;
         assert_eq!(journal.take(), ["m"; 5], "each message starts the time anew");
         tokio::time::sleep(250.ms()).await;
         assert_eq!(journal.take(), ["timeout", "timeout"]);
@@ -548,7 +553,10 @@ fn a_reply_that_is_dropped_answers_the_caller_at_once() {
         let begin = cx.node().uptime();
         let waits = begun(probe.keep());
         probe.act(|probe, _| probe.kept.clear()).await;
-        assert_eq!(crashed(waits.await.expect_err("dropped")), "the reply was dropped without an answer");
+        assert_eq!(
+            crashed(waits.await.expect_err("dropped")),
+            "the reply was dropped without an answer"
+        );
         assert!(cx.node().uptime() - begin < 1.secs());
         assert_eq!(probe.add(1).await, Ok(1), "the server lives");
     });
@@ -594,8 +602,456 @@ fn a_stop_from_a_handler_answers_it_runs_terminate_and_ends_with_the_reason() {
 fn a_stop_from_outside_comes_behind_what_was_sent_before_and_returns_at_the_end() {
     check_inside(SEEDS, |cx| async move {
         let journal = Journal::new();
-        let init = || Probe { in_terminate: Moment::Last(2.secs()), ..Probe::new(&journal) };
-        let init = { let probe = Journal::clone(&journal); move || Probe { in_terminate: Moment::Last(2.secs()), ..Probe::new(&probe) } ; };
-        let _ = (init, cx);
+        let init = Probe::init_by(&journal, |probe| probe.in_terminate = Moment::Last(2.secs()));
+        let probe = Probe::start_as(Some("p"), init).await.expect("it starts");
+        probe.note("before".into());
+        let begin = cx.node().uptime();
+        probe.stop(Reason::Shutdown, 5.secs()).await.expect("it stops");
+        assert!(cx.node().uptime() - begin >= 2.secs(), "terminate was waited for");
+        assert_eq!(cx.node().whereis("p"), None);
+        let entries = ["init", "before", "terminate shutdown", "dropped"];
+        assert_eq!(journal.entries(), entries);
+        assert_eq!(probe.stop(Reason::Normal, 5.secs()).await, Err(CallError::NoProc));
+    });
+}
+
+// proves: SRV-13
+#[test]
+fn a_stop_that_takes_too_long_is_an_error_and_leaves_the_server_to_its_end() {
+    check_inside(SEEDS, |cx| async move {
+        let journal = Journal::new();
+        let init = Probe::init_by(&journal, |probe| probe.in_terminate = Moment::Last(9.secs()));
+        let probe = Probe::start(init).await.expect("it starts");
+        let end = watch(cx.node(), probe.id());
+        assert_eq!(probe.stop(Reason::Normal, 1.secs()).await, Err(CallError::Timeout));
+        assert_eq!(end.await, Reason::Normal);
+        assert_eq!(journal.entries(), ["init", "terminate normal", "dropped"]);
+    });
+}
+
+// proves: SRV-09, SRV-10
+#[test]
+fn terminate_runs_in_the_cases_of_otp_and_in_no_other() {
+    type Way = fn(&Node, &ProbeClient);
+    let cases: [(&str, Moment, Way, &str, bool); 7] = [
+        (
+            "stopped",
+            Moment::Pass,
+            |_, probe| probe.tell(|_, cx| cx.stop(Reason::Normal)),
+            "normal",
+            true,
+        ),
+        ("crashed", Moment::Pass, |_, probe| probe.tell(|_, _| panic!("c")), "panic c", true),
+        (
+            "told, trapping",
+            Moment::Trap,
+            |node, probe| node.exit(probe.id(), Reason::Shutdown),
+            "shutdown",
+            true,
+        ),
+        (
+            "told",
+            Moment::Pass,
+            |node, probe| node.exit(probe.id(), Reason::Shutdown),
+            "shutdown",
+            false,
+        ),
+        (
+            "killed",
+            Moment::Pass,
+            |node, probe| node.exit(probe.id(), Reason::Kill),
+            "killed",
+            false,
+        ),
+        (
+            "killed, trapping",
+            Moment::Trap,
+            |node, probe| node.exit(probe.id(), Reason::Kill),
+            "killed",
+            false,
+        ),
+        (
+            "by itself",
+            Moment::Pass,
+            |_, probe| probe.tell(|_, cx| cx.exit(cx.pid(), Reason::custom("own"))),
+            "own",
+            false,
+        ),
+    ];
+    for (case, moment, way, reason, terminates) in cases {
+        check(SEEDS, |node| async move {
+            let journal = Journal::new();
+            let probe = Probe::start(Probe::init_with(&journal, moment)).await.expect("it starts");
+            let end = watch(&node, probe.id());
+            way(&node, &probe);
+            assert_eq!(short(&end.await), reason, "{case}");
+            let terminate = format!("terminate {reason}");
+            assert_eq!(journal.entries().contains(&terminate), terminates, "{case}");
+            assert_eq!(journal.entries().last().expect("entries"), "dropped", "{case}");
+        });
+    }
+}
+
+// proves: SRV-16
+#[test]
+fn a_server_that_traps_exits_ends_through_terminate_with_its_parent_and_hears_of_others() {
+    check(SEEDS, |node| async move {
+        let (journal, silent) = (Journal::new(), Journal::new());
+        let place = Journal::new();
+        let (trapping, plain) = (Probe::init_with(&journal, Moment::Trap), Probe::init(&silent));
+        let told = place.clone();
+        let parent = node.spawn(|mut cx: Cx<()>| async move {
+            let trapping = Probe::start_link(trapping).await.expect("it starts");
+            let plain = Probe::start_link(plain).await.expect("it starts");
+            told.write((trapping, plain));
+            cx.recv().await;
+            Reason::custom("end of the family")
+        });
+        settle().await;
+        let (trapping, plain) = place.take().remove(0);
+        let stranger = trapping.id();
+        inside(&node, move |cx| async move { cx.exit(stranger, Reason::Shutdown) }).await;
+        assert_eq!(trapping.add(1).await, Ok(1), "only a parent tells it to end");
+        assert_eq!(journal.entries(), ["init", "exit shutdown"]);
+        let ends = (watch(&node, trapping.id()), watch(&node, plain.id()));
+        parent.send(()).expect("the parent lives");
+        assert_eq!(ends.0.await, Reason::custom("end of the family"));
+        assert_eq!(ends.1.await, Reason::custom("end of the family"));
+        let entries = ["init", "exit shutdown", "terminate end of the family", "dropped"];
+        assert_eq!(journal.entries(), entries);
+        assert_eq!(silent.entries(), ["init", "dropped"]);
+    });
+}
+
+// proves: SRV-11
+#[test]
+fn terminate_runs_while_the_name_stands_and_what_comes_then_is_not_handled() {
+    check_inside(SEEDS, |cx| async move {
+        let journal = Journal::new();
+        let init = Probe::init_by(&journal, |probe| probe.in_terminate = Moment::Last(2.secs()));
+        let probe = Probe::start_as(Some("p"), init).await.expect("it starts");
+        probe.tell(|_, cx| cx.stop(Reason::custom("end")));
+        tokio::time::sleep(1.secs()).await;
+        assert_eq!(cx.node().whereis("p"), probe.pid(), "terminate runs");
+        let late = probe.add(1).await;
+        assert_eq!(crashed(late.expect_err("it ends")), "end");
+        assert_eq!(cx.node().whereis("p"), None);
+        assert_eq!(journal.entries(), ["init", "terminate end", "dropped"]);
+    });
+}
+
+// ---- Crashes
+
+// proves: SRV-08, SRV-07
+#[test]
+fn a_panic_in_a_handler_ends_the_server_and_its_callers_hear_it() {
+    check_inside(SEEDS, |cx| async move {
+        for later in [false, true] {
+            let (probe, journal) = probe().await;
+            let end = watch(cx.node(), probe.id());
+            let kept = begun(probe.keep());
+            let call = if later { probe.crash_later() } else { probe.crash() };
+            let call = begun(call);
+            let queued = begun(probe.add(1));
+            let said = if later { "panic crashed later" } else { "panic crashed" };
+            for call in [kept, call, queued] {
+                assert_eq!(crashed(call.await.expect_err("it crashed")), said);
+            }
+            let Reason::Panic(info) = end.await else { panic!("the reason is the panic") };
+            assert!(info.location.contains("probe.rs:"), "{}", info.location);
+            assert_eq!(journal.entries(), ["init", &format!("terminate {said}"), "dropped"]);
+        }
+    });
+}
+
+// proves: SRV-07
+#[test]
+fn callers_of_a_server_that_is_killed_in_a_handler_hear_it() {
+    check_inside(SEEDS, |cx| async move {
+        let (probe, _) = probe().await;
+        let kept = begun(probe.keep());
+        let handled = begun(probe.slow(60.secs()));
+        let queued = begun(probe.add(1));
+        settle().await;
+        let begin = cx.node().uptime();
+        cx.exit(probe.id(), Reason::Kill);
+        for call in [kept, handled, queued] {
+            assert_eq!(crashed(call.await.expect_err("it was killed")), "killed");
+        }
+        assert!(cx.node().uptime() - begin < 1.secs(), "nobody waits for a dead server");
+    });
+}
+
+// proves: SRV-07
+#[test]
+fn no_caller_waits_for_a_server_that_crashes_under_load() {
+    on_node(2, |cx| async move {
+        let node = cx.node().clone();
+        let journal = Journal::new();
+        let client: ProbeClient = ServerRef::by_name(&node, "p").into();
+        let done = Arc::new(AtomicUsize::new(0));
+        let callers = (0..4).map(|_| {
+            let (client, done) = (client.clone(), done.clone());
+            Task::spawn(async move {
+                while done.load(Ordering::Relaxed) < 200 {
+                    match client.add(1).timeout(HANGS_AFTER).await {
+                        Ok(_) | Err(CallError::NoProc | CallError::Exited(_)) => {}
+                        Err(error) => panic!("a dead server is told at once, not {error}"),
+                    }
+                    linden_core::yield_now().await;
+                }
+            })
+        });
+        let callers: Vec<_> = callers.collect();
+        for _ in 0..200 {
+            let probe = Probe::start_as(Some("p"), Probe::init(&journal)).await;
+            let probe = probe.expect("the name is free when the end is known");
+            let end = watch(&node, probe.id());
+            let heard = probe.crash().timeout(HANGS_AFTER).await;
+            assert_eq!(crashed(heard.expect_err("it crashes")), "panic crashed");
+            end.await;
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+        for caller in Task::await_many(callers).await {
+            caller.expect("no caller crashes");
+        }
+    });
+}
+
+// proves: SRV-08
+#[test]
+fn a_crash_in_a_callback_is_that_of_the_server_alone() {
+    #[derive(Debug)]
+    struct Fragile;
+    #[gen_server]
+    impl Fragile {
+        #[cast]
+        fn start_way(&mut self, way: fn(&mut Context<Self>), cx: &mut Context<Self>) {
+            way(cx);
+        }
+        #[continues]
+        fn go_on(&mut self) {
+            panic!("in continue");
+        }
+        #[timeout]
+        async fn idle(&mut self) {
+            panic!("in timeout");
+        }
+        #[info]
+        async fn hear(&mut self, _info: Info) {
+            panic!("in info");
+        }
+    }
+    check_inside(SEEDS, |cx| async move {
+        let ways: [(Way<Fragile>, &str); 3] = [
+            (|cx| cx.continue_(), "panic in continue"),
+            (|cx| cx.set_timeout(1.ms()), "panic in timeout"),
+            (|cx| drop(cx.start_timer(1.ms())), "panic in info"),
+        ];
+        for (way, expected) in ways {
+            let fragile = Fragile::start(|| Fragile).await.expect("it starts");
+            let end = watch(cx.node(), fragile.pid().expect("it lives"));
+            fragile.start_way(way);
+            assert_eq!(short(&end.await), expected);
+        }
+    });
+}
+
+// proves: SRV-11
+#[test]
+fn a_panic_in_terminate_is_the_exit_reason() {
+    check_inside(SEEDS, |cx| async move {
+        let journal = Journal::new();
+        let init = Probe::init_by(&journal, |probe| probe.in_terminate = Moment::Panic);
+        let probe = Probe::start(init).await.expect("it starts");
+        let end = watch(cx.node(), probe.id());
+        probe.stop(Reason::Normal, 5.secs()).await.expect("it ends");
+        assert_eq!(short(&end.await), "panic at its moment");
+        assert_eq!(journal.entries(), ["init", "terminate normal", "dropped"]);
+    });
+}
+
+// proves: SRV-12
+#[test]
+fn a_panic_in_the_drop_of_the_state_is_a_crash_unless_there_is_one_already() {
+    check_inside(SEEDS, |cx| async move {
+        let cases: [(Way<Probe>, &str); 2] = [
+            (|cx| cx.stop(Reason::Normal), "panic in its drop"),
+            (|_| panic!("before"), "panic before"),
+        ];
+        for (way, expected) in cases {
+            let journal = Journal::new();
+            let init = Probe::init_by(&journal, |probe| probe.in_drop = Moment::Panic);
+            let probe = Probe::start(init).await.expect("it starts");
+            let end = watch(cx.node(), probe.id());
+            let kept = begun(probe.keep());
+            probe.tell(move |_, cx| way(cx));
+            assert_eq!(short(&end.await), expected);
+            assert!(kept.await.is_err(), "its caller is answered");
+        }
+        let journal = Journal::new();
+        let init = Probe::init_by(&journal, |probe| probe.in_drop = Moment::Panic);
+        let probe = Probe::start(init).await.expect("it starts");
+        let end = watch(cx.node(), probe.id());
+        cx.exit(probe.id(), Reason::Kill);
+        assert_eq!(end.await, Reason::Killed);
+    });
+}
+
+// proves: SRV-12
+#[test]
+fn the_state_is_dropped_before_anybody_hears_of_the_end() {
+    check(SEEDS, |node| async move {
+        let ways: [fn(&Node, &ProbeClient); 3] = [
+            |_, probe| probe.tell(|_, _| panic!("crash")),
+            |_, probe| probe.tell(|_, cx| cx.stop(Reason::custom("stop"))),
+            |node, probe| node.exit(probe.id(), Reason::Kill),
+        ];
+        for way in ways {
+            let journal = Journal::new();
+            let heard = journal.clone();
+            let init = Probe::init(&journal);
+            let (own, probe) = (node.clone(), Journal::new());
+            let place = probe.clone();
+            let heir = node.spawn(move |mut cx: Cx<()>| async move {
+                cx.trap_exit(true);
+                let probe = Probe::start_link(init).await.expect("it starts");
+                cx.monitor(probe.id());
+                place.write(probe);
+                for _ in 0..2 {
+                    match cx.recv().await {
+                        Mail::Info(Info::Exit { .. }) => heard.write("link".into()),
+                        Mail::Info(Info::Down { .. }) => heard.write("monitor".into()),
+                        other => panic!("{other:?} is not expected"),
+                    }
+                }
+            });
+            let end = watch(&node, heir.pid());
+            settle().await;
+            way(&own, &probe.take().remove(0));
+            assert_eq!(end.await, Reason::Normal);
+            let entries: Vec<String> =
+                journal.entries().into_iter().filter(|entry| !entry.contains(' ')).collect();
+            assert_eq!(entries, ["init", "dropped", "link", "monitor"]);
+        }
+    });
+}
+
+// proves: SRV-08
+#[test]
+fn a_debug_of_the_state_that_panics_hurts_nobody() {
+    #[derive(Default)]
+    struct Sullen;
+    impl std::fmt::Debug for Sullen {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("not to be seen")
+        }
+    }
+    #[gen_server]
+    impl Sullen {
+        #[cast]
+        fn crash(&mut self) {
+            panic!("crash")
+        }
+    }
+    check_inside(SEEDS, |cx| async move {
+        let sullen = Sullen::start(Sullen::default).await.expect("it starts");
+        let end = watch(cx.node(), sullen.pid().expect("it lives"));
+        let shown = sullen.state().await.expect("it lives").expect("it has a Debug");
+        assert!(shown.starts_with("(Debug of the state panicked: not to be seen"), "{shown}");
+        sullen.crash();
+        assert_eq!(short(&end.await), "panic crash", "its own reason");
+    });
+}
+
+#[test]
+fn the_state_is_shown_by_its_debug_and_cut_when_it_is_long() {
+    #[derive(Debug)]
+    struct Long(#[expect(dead_code, reason = "shown by Debug")] String);
+    #[gen_server]
+    impl Long {}
+    struct Hidden;
+    #[gen_server]
+    impl Hidden {}
+    check(0..2, |_| async {
+        let long = Long::start(|| Long("x".repeat(100_000))).await.expect("it starts");
+        let shown = long.state().await.expect("it lives").expect("it has a Debug");
+        assert!(shown.starts_with("Long(\"xxx") && shown.len() < 17_000, "{}", shown.len());
+        assert!(shown.ends_with("... (cut at 16384 bytes)"));
+        let hidden = Hidden::start(|| Hidden).await.expect("it starts");
+        assert_eq!(hidden.state().await, Ok(None));
+    });
+}
+
+// ---- By hand, and generic
+
+enum ByHandMsg {
+    Get(Reply<u32>),
+    Set(u32),
+}
+
+impl Message for ByHandMsg {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Get(_) => "get",
+            Self::Set(_) => "set",
+        }
+    }
+}
+
+struct ByHand(u32);
+
+impl GenServer for ByHand {
+    type Msg = ByHandMsg;
+    type Client = ServerRef<Self>;
+    const NAME: Option<&'static str> = Some("by_hand");
+
+    fn handle<'a>(&'a mut self, msg: ByHandMsg, _: &'a mut Context<Self>) -> Handled<'a> {
+        match msg {
+            ByHandMsg::Get(reply) => {
+                reply.send(self.0);
+                Handled::done()
+            }
+            ByHandMsg::Set(value) => Handled::future(async move {
+                tokio::time::sleep(1.ms()).await;
+                self.0 = value;
+            }),
+        }
+    }
+}
+
+#[test]
+fn a_server_is_written_without_the_macro() {
+    check(SEEDS, |_| async {
+        let server = ByHand::start(|| ByHand(1)).await.expect("it starts");
+        server.cast(ByHandMsg::Set(2));
+        assert_eq!(server.call(ByHandMsg::Get).await, Ok(2));
+        assert_eq!(linden::named::<ByHand>().call(ByHandMsg::Get).await, Ok(2));
+        server.stop(Reason::Normal, 1.secs()).await.expect("it stops");
+    });
+}
+
+#[test]
+fn a_server_may_be_generic() {
+    struct Store<T>(Vec<T>);
+    #[gen_server]
+    impl<T: Clone + Send + Sync + 'static> Store<T> {
+        #[call]
+        fn push(&mut self, value: T) -> usize {
+            self.0.push(value);
+            self.0.len()
+        }
+        #[call]
+        async fn get(&mut self, at: usize) -> Option<T> {
+            self.0.get(at).cloned()
+        }
+    }
+    check(0..4, |_| async {
+        let texts = Store::start(|| Store(vec!["a".to_owned()])).await.expect("it starts");
+        let numbers = Store::start(|| Store(Vec::<u8>::new())).await.expect("it starts");
+        assert_eq!(texts.push("b".to_owned()).await, Ok(2));
+        assert_eq!(numbers.push(7).await, Ok(1));
+        assert_eq!(texts.get(1).await, Ok(Some("b".to_owned())));
+        assert_eq!(numbers.get(1).await, Ok(None));
     });
 }

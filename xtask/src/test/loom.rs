@@ -22,6 +22,8 @@ use crate::workspace::{Workspace, append_flags};
 
 const CRATE: &str = "crates/linden-core";
 const CFG: &str = "linden_weaken";
+/// The macro that names an ordering to weaken: `order!("NAME", Acquire)`.
+const ORDER: &str = "order!(";
 const LIST: &str = "crates/linden-core/loom-weakenings.txt";
 
 /// Every loom test has this in its path, which is how it is found.
@@ -170,7 +172,7 @@ fn parse(text: &str) -> anyhow::Result<Vec<Weakening>> {
     Ok(listed)
 }
 
-/// The names in `linden_weaken = "NAME"` below a directory.
+/// The names in `linden_weaken = "NAME"` and `order!("NAME", ...)` below a directory.
 fn planted(directory: &Path) -> anyhow::Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for entry in std::fs::read_dir(directory)
@@ -188,13 +190,18 @@ fn planted(directory: &Path) -> anyhow::Result<BTreeSet<String>> {
 
 /// The names in code; comments may speak of the cfg freely.
 fn names_in(source: &str) -> Vec<String> {
-    let named = |part: &str| -> Option<String> {
-        let value = part.trim_start().strip_prefix('=')?.trim_start().strip_prefix('"')?;
+    let quoted = |part: &str| -> Option<String> {
+        let value = part.trim_start().strip_prefix('"')?;
         value.split_once('"').map(|(name, _)| name.to_owned())
     };
     std::iter::zip(source.lines(), rust::split(source))
-        .filter(|(_, line)| line.code.contains(CFG))
-        .flat_map(|(text, _)| text.split(CFG).skip(1).filter_map(named).collect::<Vec<_>>())
+        .flat_map(|(text, line)| {
+            let has = |start: &str| line.code.contains(start);
+            let of_cfg = has(CFG).then(|| text.split(CFG).skip(1)).into_iter().flatten();
+            let of_cfg = of_cfg.filter_map(|part| quoted(part.trim_start().strip_prefix('=')?));
+            let of_order = has(ORDER).then(|| text.split(ORDER).skip(1)).into_iter().flatten();
+            of_cfg.chain(of_order.filter_map(quoted)).collect::<Vec<_>>()
+        })
         .collect()
 }
 
@@ -243,6 +250,11 @@ mod tests {
         let source = "if cfg!(linden_weaken = \"one\") {} #[cfg(not(linden_weaken=\"two\"))]\n";
         assert_eq!(names_in(source), ["one", "two"]);
         assert_eq!(names_in("/// `cfg(linden_weaken = \"three\")` is only spoken of.\n"), [""; 0]);
+        assert_eq!(names_in("swap(next, order!(\"four\", AcqRel))\n"), ["four"]);
+        assert_eq!(
+            names_in("($name:literal, $ordering:ident) => { order!($name, $ordering) }\n"),
+            [""; 0]
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use linden_core::{
     Cx, Info, IntoReason, Mail, Message, Node, NodeOptions, PanicOutput, Pid, Reason, Simulation,
-    StopReport,
+    Status, StopReport,
 };
 
 /// The seeds that a scenario is explored with. Few enough to be fast, enough to see both orders of any two steps.
@@ -167,6 +167,23 @@ pub(crate) fn watch(node: &Node, pid: Pid) -> impl Future<Output = Reason> {
     }
 }
 
+/// Waits, on a real node, until something that no event tells of has happened; the scenario's limit is the limit.
+pub(crate) async fn eventually(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        std::thread::yield_now();
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits, on a real node, until a process has run and waits for something.
+pub(crate) async fn at_rest(node: &Node, pid: Pid) {
+    eventually(|| {
+        let rows = node.processes();
+        rows.iter().all(|row| row.pid != pid || row.status != Status::Running)
+    })
+    .await;
+}
+
 /// A list that processes and tests write to.
 #[derive(Debug)]
 pub(crate) struct Journal<T>(Arc<Mutex<Vec<T>>>);
@@ -189,6 +206,11 @@ impl<T> Clone for Journal<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
+}
+
+/// Panics; the type says that a process's future may end with it.
+pub(crate) fn boom() -> Reason {
+    panic!("boom")
 }
 
 /// One exit reason of each kind that a process can be told or say, but for `kill`.

@@ -44,7 +44,10 @@ fn limits() -> Limits {
 }
 
 fn chunked(path: &str, bytes: usize) -> String {
-    let head = format!("POST {path} HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: test\r\n\
+        content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    );
     let chunks = format!("64\r\n{}\r\n", "x".repeat(100)).repeat(bytes / 100);
     format!("{head}{chunks}0\r\n\r\n")
 }

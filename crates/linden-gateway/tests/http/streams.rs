@@ -8,7 +8,6 @@ use linden_gateway::axum::Router;
 use linden_gateway::axum::body::{Body, Bytes};
 use linden_gateway::axum::routing::{get, post};
 use linden_gateway::{Limits, RouteLimits};
-use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
 use crate::client::{Client, get as get_of};
@@ -158,10 +157,18 @@ async fn a_client_that_leaves_during_the_response_drops_its_body() {
 
 #[linden::test]
 async fn a_body_that_panics_breaks_its_connection_off_and_others_are_served() {
-    let panics = async || {
-        let parts = futures_util::stream::iter(0..2).map(|number| match number {
-            0 => Ok::<_, std::io::Error>(Bytes::from_static(b"first")),
-            _ => panic!("a body"),
+    let may_panic = Arc::new(Semaphore::new(0));
+    let waits = may_panic.clone();
+    let panics = async move || {
+        let parts = futures_util::stream::iter(0..2).then(move |number| {
+            let waits = waits.clone();
+            async move {
+                if number == 1 {
+                    drop(waits.acquire().await);
+                    panic!("a body");
+                }
+                Ok::<_, std::io::Error>(Bytes::from_static(b"first"))
+            }
         });
         Body::from_stream(parts)
     };
@@ -170,7 +177,9 @@ async fn a_body_that_panics_breaks_its_connection_off_and_others_are_served() {
     let mut client = Client::of(&served.gateway).await;
     client.send(get_of("/")).await;
     client.head().await;
-    client.stream.shutdown().await.expect("the client is open");
+    assert_eq!(client.chunk().await, b"first");
+    may_panic.add_permits(1);
+    client.closed().await;
     until(&served.gateway, |stats| stats.connections_open == 0).await;
     assert_eq!(served.gateway.stats().handler_panics, 1);
     assert_eq!(Client::of(&served.gateway).await.get("/hello").await.status, 200);

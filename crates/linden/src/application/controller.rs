@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use linden_core::{Cx, Info, Mail, Message, Pid, Reason, Reply, panic_reason};
 
-use super::{AnyApplication, ApplicationError, ApplicationKind};
-use crate::config::Config;
+use super::{AnyApplication, ApplicationKind, StartFunction};
 use crate::error::BoxError;
 use crate::gen_server::serve::guard;
 use crate::supervisor::Supervisor;
@@ -38,8 +37,7 @@ impl Message for Request {
 /// What the controller is to start, and whom it tells.
 pub(crate) struct Order {
     /// In boot order.
-    pub(crate) applications: Vec<Arc<dyn AnyApplication>>,
-    pub(crate) config: Arc<Config>,
+    pub(crate) applications: Vec<(Arc<dyn AnyApplication>, StartFunction)>,
     pub(crate) booted: Reply<Result<(), BootFailure>>,
     /// Told when an application's end means that of the node.
     pub(crate) down: Reply<Down>,
@@ -68,9 +66,9 @@ pub(crate) async fn control(mut cx: Cx<Request>, order: Order) -> Reason {
         return Reason::Normal;
     }
     let mut running: Vec<Running> = Vec::new();
-    for application in order.applications {
+    for (application, start_function) in order.applications {
         let name = application.name();
-        match start(&cx, &application, &order.config).await {
+        match start(&cx, name, start_function).await {
             Ok(supervisor) => {
                 tracing::info!(target: "linden::application", application = name, %supervisor, "application started");
                 running.push(Running { application, supervisor });
@@ -131,18 +129,16 @@ fn judge(ended: &Running, reason: &Reason) -> bool {
 /// Starts an application: its start function on a blocking thread, its supervision tree as part of its group.
 async fn start(
     cx: &Cx<Request>,
-    application: &Arc<dyn AnyApplication>,
-    config: &Arc<Config>,
+    name: &str,
+    start_function: StartFunction,
 ) -> Result<Pid, BoxError> {
-    let (of_thread, config) = (application.clone(), config.clone());
     let given = tokio::task::spawn_blocking(move || {
-        catch_unwind(AssertUnwindSafe(|| of_thread.start(&config))).unwrap_or_else(|panic| {
-            Err(ApplicationError::Start(panic_reason(panic).to_string().into()))
-        })
+        catch_unwind(AssertUnwindSafe(start_function))
+            .unwrap_or_else(|panic| Err(panic_reason(panic).to_string().into()))
     })
     .await;
     let tree: Supervisor = given??;
-    let group = cx.node().group(application.name());
+    let group = cx.node().group(name);
     cx.set_group(group);
     let started = tree.start_link().await;
     cx.clear_group();

@@ -159,7 +159,8 @@ impl<S: GenServer> Future for Step<'_, S> {
                 Poll::Ready(mail) => mail,
                 Poll::Pending => return Poll::Pending,
             };
-            let Self::Receiving(state, cx) = std::mem::replace(&mut *self, Self::Handling(None)) else {
+            let Self::Receiving(state, cx) = std::mem::replace(&mut *self, Self::Handling(None))
+            else {
                 unreachable!("it was receiving above");
             };
             let message = match mail {

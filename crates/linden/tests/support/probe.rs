@@ -1,5 +1,9 @@
 //! A server that does what a test tells it, and writes what happens to it in a journal.
-#![allow(dead_code, reason = "each suite uses a part of the probe")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each suite uses a part of it; the macro names the types after `pub` methods"
+)]
 
 use std::time::Duration;
 
@@ -67,7 +71,27 @@ impl Probe {
         moment: Moment,
     ) -> impl Fn() -> Self + Clone + Send + Sync + use<> {
         let journal = journal.clone();
-        move || Self { in_init: moment, ..Self::new(&journal) }
+        move || {
+            let mut probe = Self::new(&journal);
+            probe.in_init = moment;
+            probe
+        }
+    }
+
+    /// What builds a probe that `change` has changed.
+    pub fn init_by<F>(
+        journal: &Journal<String>,
+        change: F,
+    ) -> impl Fn() -> Self + Clone + Send + Sync + use<F>
+    where
+        F: Fn(&mut Self) + Clone + Send + Sync + 'static,
+    {
+        let journal = journal.clone();
+        move || {
+            let mut probe = Self::new(&journal);
+            change(&mut probe);
+            probe
+        }
     }
 
     fn write(&self, entry: impl Into<String>) {
@@ -201,10 +225,7 @@ pub fn short(reason: &Reason) -> String {
 
 impl ProbeClient {
     /// Runs a deed in the server.
-    pub async fn act(
-        &self,
-        deed: impl FnOnce(&mut Probe, &mut Context<Probe>) + Send + 'static,
-    ) {
+    pub async fn act(&self, deed: impl FnOnce(&mut Probe, &mut Context<Probe>) + Send + 'static) {
         self.run(Box::new(deed)).await.expect("the probe lives");
     }
 

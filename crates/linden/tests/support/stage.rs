@@ -14,16 +14,16 @@ use linden::{Cx, Node, NodeOptions, Pid, Reason};
 use linden_core::{PanicOutput, Simulation};
 
 /// The seeds that a scenario is explored with. Few enough to be fast, enough to see both orders of any two steps.
-pub const SEEDS: Range<u64> = 0..16;
+pub(crate) const SEEDS: Range<u64> = 0..16;
 
 /// The longest that a scenario on a real node may take; nothing waits for it unless something hangs.
-pub const HANGS_AFTER: Duration = Duration::from_secs(40);
+pub(crate) const HANGS_AFTER: Duration = Duration::from_secs(40);
 
 /// The environment variable that picks one seed.
 const SEED_VARIABLE: &str = "LINDEN_SEED";
 
 /// Runs a scenario on a simulated node, once a seed. It runs outside of processes.
-pub fn check<F: Future<Output = ()>>(
+pub(crate) fn check<F: Future<Output = ()>>(
     seeds: impl IntoIterator<Item = u64>,
     scenario: impl Fn(Node) -> F,
 ) {
@@ -33,7 +33,7 @@ pub fn check<F: Future<Output = ()>>(
 }
 
 /// Runs a scenario on a simulated node, once a seed. It runs as a process.
-pub fn check_inside<F>(
+pub(crate) fn check_inside<F>(
     seeds: impl IntoIterator<Item = u64>,
     scenario: impl Fn(Cx<()>) -> F + Clone + Send + 'static,
 ) where
@@ -53,7 +53,7 @@ fn chosen(seeds: impl IntoIterator<Item = u64>) -> Vec<u64> {
 }
 
 /// Runs a scenario on a node simulated with one seed, and gives what it returned.
-pub fn simulated<T, F: Future<Output = T>>(seed: u64, scenario: impl Fn(Node) -> F) -> T {
+pub(crate) fn simulated<T, F: Future<Output = T>>(seed: u64, scenario: impl Fn(Node) -> F) -> T {
     let ran = catch_unwind(AssertUnwindSafe(|| {
         let mut simulation = Simulation::with_options(seed, quiet());
         let node = simulation.node().clone();
@@ -70,24 +70,24 @@ pub fn simulated<T, F: Future<Output = T>>(seed: u64, scenario: impl Fn(Node) ->
 }
 
 /// Options of a node whose processes crash without a word, for tests make them.
-pub fn quiet() -> NodeOptions {
+pub(crate) fn quiet() -> NodeOptions {
     NodeOptions { panic_output: PanicOutput::CrashReportOnly, ..NodeOptions::default() }
 }
 
 /// A real node, stopped when it goes.
-pub struct Running(Node);
+pub(crate) struct Running(Node);
 
 impl Running {
-    pub fn start(workers: usize) -> Self {
+    pub(crate) fn start(workers: usize) -> Self {
         Self::with_options(NodeOptions { workers, ..quiet() })
     }
 
-    pub fn with_options(options: NodeOptions) -> Self {
+    pub(crate) fn with_options(options: NodeOptions) -> Self {
         Self(Node::start(options).expect("the node starts"))
     }
 
     /// Runs a future on the test's thread; a hang is a failure.
-    pub fn run<F: Future>(&self, future: F) -> F::Output {
+    pub(crate) fn run<F: Future>(&self, future: F) -> F::Output {
         self.0.block_on(async {
             tokio::time::timeout(HANGS_AFTER, future).await.expect("the scenario hangs")
         })
@@ -109,7 +109,7 @@ impl Drop for Running {
 }
 
 /// Runs a scenario as a process of a real node.
-pub fn on_node<F>(workers: usize, scenario: impl FnOnce(Cx<()>) -> F + Send + 'static)
+pub(crate) fn on_node<F>(workers: usize, scenario: impl FnOnce(Cx<()>) -> F + Send + 'static)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -118,7 +118,7 @@ where
 }
 
 /// Runs `body` as a process and gives what it returned; when it panics, so does the test.
-pub async fn inside<T, F>(node: &Node, body: impl FnOnce(Cx<()>) -> F + Send + 'static) -> T
+pub(crate) async fn inside<T, F>(node: &Node, body: impl FnOnce(Cx<()>) -> F + Send + 'static) -> T
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
@@ -138,7 +138,7 @@ where
 }
 
 /// Monitors a process from now on; what is given back waits for its exit reason.
-pub fn watch(node: &Node, pid: Pid) -> impl Future<Output = Reason> + use<> {
+pub(crate) fn watch(node: &Node, pid: Pid) -> impl Future<Output = Reason> + use<> {
     let node = node.clone();
     let mut end = Box::pin(async move { node.wait_exit(pid).await });
     // The first poll sets the monitor up.
@@ -152,35 +152,35 @@ pub fn watch(node: &Node, pid: Pid) -> impl Future<Output = Reason> + use<> {
 }
 
 /// Polls a future once, so that what it sends is sent; panics when it is through already.
-pub fn begun<F: Future + Unpin>(mut future: F) -> F {
+pub(crate) fn begun<F: Future + Unpin>(mut future: F) -> F {
     let first = std::pin::Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop()));
     assert!(first.is_pending(), "it is through already");
     future
 }
 
 /// Lets everything that can run do so: waits for one millisecond of the clock.
-pub async fn settle() {
+pub(crate) async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 /// A list that processes and tests write to.
 #[derive(Debug)]
-pub struct Journal<T>(Arc<Mutex<Vec<T>>>);
+pub(crate) struct Journal<T>(Arc<Mutex<Vec<T>>>);
 
 impl<T: Clone> Journal<T> {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(Vec::new())))
     }
 
-    pub fn write(&self, entry: T) {
+    pub(crate) fn write(&self, entry: T) {
         self.0.lock().expect("nobody panics with the lock").push(entry);
     }
 
-    pub fn entries(&self) -> Vec<T> {
+    pub(crate) fn entries(&self) -> Vec<T> {
         self.0.lock().expect("nobody panics with the lock").clone()
     }
 
-    pub fn take(&self) -> Vec<T> {
+    pub(crate) fn take(&self) -> Vec<T> {
         std::mem::take(&mut self.0.lock().expect("nobody panics with the lock"))
     }
 }

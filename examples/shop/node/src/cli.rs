@@ -16,7 +16,7 @@ use shop_data_processing::{Delimiter, Selection};
 #[command(name = "shop", version, args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Examples:
-  shop                                      serve, as examples/shop/linden.toml explains
+  shop                                      serve on 127.0.0.1:4000, with data in ./data
   shop --listen 127.0.0.1:0 --data shop-2   serve on a free port, with data of its own
   shop ingest sales.csv --key region --value amount
 ")]

@@ -4,6 +4,8 @@
 //! gets a 503 sends the payment again under the same key until it has a receipt. Afterwards the
 //! journal has each payment exactly once, and nobody but the payers has noticed anything.
 
+#![allow(clippy::unwrap_used, reason = "a test's helper fails its test")]
+
 #[path = "support/http.rs"]
 mod http;
 #[path = "support/shop.rs"]

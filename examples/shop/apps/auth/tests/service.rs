@@ -1,5 +1,7 @@
 //! `auth_service` as others see it: by its name, on a node, over real files.
 
+#![allow(clippy::unwrap_used, reason = "a test's helper fails its test")]
+
 use std::{error::Error, time::Duration};
 
 use linden::prelude::*;

@@ -21,7 +21,7 @@ use crate::{
 #[must_use = "dropping an upload ends its job"]
 pub struct Upload {
     id: JobId,
-    job: JobClient,
+    pub(crate) job: JobClient,
     job_ended: bool,
 }
 

@@ -61,7 +61,9 @@ fn table(children: &Dynamic) -> String {
 fn crashed_child_is_restarted_with_its_own_arguments() {
     let mut children = dynamic(Restart::Permanent);
     match children.child_exited(2, Abnormal, NOW) {
-        DynamicExited::Child(DynamicExit { report, next: DynamicNext::Restart(restart), .. }) => {
+        DynamicExited::Child(DynamicExit {
+            report, next: DynamicNext::Restart(restart), ..
+        }) => {
             assert_eq!((report, *restart.args()), (Report::Write, "two"));
             assert_eq!(restart.done(Started::Running(3)), DynamicDone::Settled);
         }
