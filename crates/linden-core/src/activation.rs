@@ -376,10 +376,11 @@ impl Worker {
         // SAFETY: owned, so it lives until its count is given back below.
         let header = unsafe { cell.as_ref() };
         let node = self.node();
-        self.settle_orphans(|| reason.clone());
-        *self.exit_reason.borrow_mut() = Some(reason.clone());
+        // DEATH-06: the mailbox is closed first, so that a caller that has heard of the end finds nobody.
         let flags = header.set_flag(EXITING);
         let left = header.mail.close();
+        self.settle_orphans(|| reason.clone());
+        *self.exit_reason.borrow_mut() = Some(reason.clone());
         // SAFETY: closed and taken, so it is this worker's.
         let mut next = unsafe { reverse(left) };
         while let Some(link) = NonNull::new(next) {

@@ -188,7 +188,7 @@ impl<M: Message> Cx<M> {
         Address::of_cell(self.node().spawn_cell(ParentLink::Linked, body))
     }
 
-    /// Spawns a child that is monitored from the start.
+    /// Spawns a child that is monitored before it runs.
     ///
     /// # Panics
     /// Outside of the process.
@@ -198,9 +198,10 @@ impl<M: Message> Cx<M> {
         B: FnOnce(Cx<N>) -> F,
         F: Future<Output: IntoReason> + Send + 'static,
     {
-        let child = self.spawn(body);
-        let reference = self.monitor(child.pid());
-        (child, reference)
+        self.check_here();
+        let reference = self.cell.node().new_ref();
+        let child = self.node().spawn_cell(ParentLink::Monitored(reference), body);
+        (Address::of_cell(child), reference)
     }
 
     /// Links this process with another one: when one ends, the other gets an exit signal with the reason. A link with a

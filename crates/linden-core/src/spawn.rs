@@ -2,14 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::activation::link;
+use crate::activation::{bonds, link};
 use crate::address::Address;
 use crate::cell::{Birth, CellRef, GROUP_SHIFT, Header, NewCell, PARENT_LINKED};
 use crate::cx::Cx;
-use crate::id::{LocalPid, Pid};
+use crate::id::{LocalPid, Pid, Ref};
 use crate::message::Message;
 use crate::node::Node;
 use crate::reason::IntoReason;
+use crate::signal::Watcher;
 use crate::table::IndexCache;
 use crate::worker::{self, Worker};
 
@@ -18,6 +19,8 @@ use crate::worker::{self, Worker};
 pub(crate) enum ParentLink {
     Linked,
     Unlinked,
+    /// Unlinked, and monitored by the parent under this reference.
+    Monitored(Ref),
 }
 
 impl Node {
@@ -114,10 +117,20 @@ impl Node {
         let header: std::ptr::NonNull<Header> = cell.complete(future);
         // SAFETY: allocated for this cell, which lives until its death removes it from the table.
         unsafe { inner.table.insert(local, header) };
-        if let Some(parent) = parent.filter(|_| linked) {
-            // Both ends are linked before the child runs: one that dies at once is heard of.
-            // SAFETY: the parent is the process that runs here.
-            unsafe { link(parent, Pid::new(inner.id, local)) };
+        // The bonds stand before the child runs: one that dies at once is heard of, with its own reason.
+        match (parent, parent_link) {
+            (Some(parent), ParentLink::Linked) => {
+                // SAFETY: the parent is the process that runs here.
+                unsafe { link(parent, Pid::new(inner.id, local)) };
+            }
+            (Some(parent), ParentLink::Monitored(reference)) => {
+                // SAFETY: the parent is the process that runs here.
+                unsafe { bonds(parent) }.monitors.insert(reference, handle.pid());
+                // SAFETY: who makes a process is its owner until it is in a run queue.
+                let watchers = unsafe { &mut bonds(&handle).watchers };
+                watchers.push((reference, Watcher::Process(parent.pid())));
+            }
+            _ => {}
         }
         handle
     }

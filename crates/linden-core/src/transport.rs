@@ -482,10 +482,13 @@ impl NodeInner {
             Some(cell) => match decode(&cell, method, payload, port) {
                 Ok(letter) => {
                     armed.store(true, Ordering::Relaxed);
-                    if cell.post(letter).is_err() {
-                        self.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
-                    }
-                    return;
+                    let Err(letter) = cell.post(letter) else {
+                        return;
+                    };
+                    // It has died since it was found: the answer below says so, not the port that goes with the message.
+                    armed.store(false, Ordering::Relaxed);
+                    drop(letter);
+                    CallError::NoProc
                 }
                 Err(error) => CallError::Codec(error),
             },

@@ -70,7 +70,7 @@ async fn every_worker_serves(node: &Node) {
     let barrier = Arc::new(Barrier::new(WORKERS));
     let meetings = (0..WORKERS).map(|_| {
         let barrier = barrier.clone();
-        end_of(node, move |_: Cx<()>| async move { drop(barrier.wait()) })
+        end_of(node, move |_: Cx<()>| async move { _ = barrier.wait() })
     });
     for end in futures_util::future::join_all(meetings).await {
         assert_eq!(end, Reason::Normal);

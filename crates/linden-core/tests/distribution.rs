@@ -2,6 +2,7 @@
 //!
 //! The transport of this suite is one channel and one pump thread: it keeps the order, refuses where a test cut the
 //! connection, and can be held, so that a test decides what is on its way.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;

@@ -43,6 +43,32 @@ fn a_row_shows_who_a_process_is() {
     });
 }
 
+// proves: PROC-02, PROC-01
+#[test]
+fn a_process_is_known_when_its_spawn_returns_and_no_pid_is_given_twice() {
+    check(SEEDS, |node| async move {
+        let mut pids = std::collections::HashSet::new();
+        inside(&node, move |mut cx: Cx<()>| async move {
+            for _ in 0..200 {
+                let child = cx.spawn(waits_in_turn);
+                assert!(pids.insert(child.pid()), "{} again", child.pid());
+                assert!(child.is_alive() && cx.node().is_alive(child.pid()));
+                let row = cx.node().processes().into_iter().find(|row| row.pid == child.pid());
+                assert_eq!(row.and_then(|row| row.parent), Some(cx.pid()));
+                let monitor = cx.monitor(child.pid());
+                child.send(Number(0)).expect("it takes messages");
+                cx.exit(child.pid(), Reason::custom("over"));
+                let (pid, reason) = (child.pid(), Reason::custom("over"));
+                assert_eq!(
+                    cx.recv().await,
+                    Mail::Info(Info::Down { reference: monitor, pid, reason })
+                );
+            }
+        })
+        .await;
+    });
+}
+
 /// Waits for `mail`, then for something else, then ends.
 async fn waits_in_turn(mut cx: Cx<Number>) {
     cx.recv().await;

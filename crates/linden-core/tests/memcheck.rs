@@ -2,6 +2,7 @@
 //!
 //! Small on purpose: every scenario runs under tools that slow it down 20 times. What it asserts is little; the tool
 //! watches the rest.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -341,7 +342,7 @@ fn memory_of_a_stopped_node_is_freed_with_whatever_was_under_way() {
                 cx.send_interval(&cx.address(), Duration::from_millis(1), text());
                 tokio::time::sleep(Duration::from_secs(60)).await;
             });
-            let _ = node.runtime().spawn_blocking(text);
+            drop(node.runtime().spawn_blocking(text));
         }
         let report = (*node).stop(Duration::from_millis(20));
         assert!(report.zombies.is_empty(), "round {round}: {report:?}");

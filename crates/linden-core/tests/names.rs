@@ -168,7 +168,7 @@ fn a_message_to_the_dead_comes_back_and_is_counted() {
     });
 }
 
-// proves: NAME-01, NODE-01
+// proves: NAME-01, NODE-35
 #[test]
 fn two_nodes_have_names_of_their_own() {
     let nodes = ["a@host", "b@host"].map(|name| {

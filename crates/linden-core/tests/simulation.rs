@@ -1,4 +1,5 @@
 //! The simulator: one seed is one run, seeds differ, time is virtual, and what cannot go on says so.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use linden::{Cx, Info, Mail, Reason};
+use linden::{Cx, Reason};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -70,7 +70,8 @@ impl Drop for Newcomer {
 
 /// What came first.
 enum First<T> {
-    Mail(Mail<()>),
+    /// Mail: look again whether the gateway drains.
+    Mail,
     Done(T),
 }
 
@@ -79,20 +80,20 @@ async fn first<T>(cx: &mut Cx<()>, future: impl Future<Output = T>) -> First<T> 
     let mut mail = pin!(cx.recv());
     let mut future = pin!(future);
     poll_fn(|task| {
-        if let Poll::Ready(mail) = mail.as_mut().poll(task) {
-            return Poll::Ready(First::Mail(mail));
+        if mail.as_mut().poll(task).is_ready() {
+            return Poll::Ready(First::Mail);
         }
         future.as_mut().poll(task).map(First::Done)
     })
     .await
 }
 
-/// Whether the acceptor goes on after a piece of mail.
+/// Whether the acceptor goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
     GoOn,
     /// The gateway drains.
     Drain,
-    End(Reason),
 }
 
 /// The acceptor's state.
@@ -102,55 +103,57 @@ struct Acceptor {
     backoff: Backoff,
 }
 
+/// A duplicate of the listening socket. A drain waits until there is none.
+struct Door {
+    listener: tokio::net::TcpListener,
+    _permit: OwnedSemaphorePermit,
+}
+
 /// The future of the acceptor's process.
 pub(crate) async fn accept(cx: Cx<()>, shared: Arc<Shared>) -> Reason {
-    // It traps exits so that a stray one does not stop the gateway from accepting without anybody noticing.
-    cx.trap_exit(true);
     cx.set_label(format!("acceptor {}", shared.local_addr));
-    *shared.acceptor.lock() = Some((cx.node().clone(), cx.address()));
+    *shared.acceptor.lock() = Some(cx.address());
     let mut acceptor = Acceptor { cx, shared, backoff: Backoff::default() };
-    acceptor.run().await
+    while acceptor.run().await == Next::GoOn {}
+    // It stays, for its supervisor would start it again.
+    loop {
+        acceptor.cx.recv().await;
+    }
 }
 
 impl Acceptor {
-    async fn run(&mut self) -> Reason {
-        loop {
-            let listener = match self.listener() {
-                Some(Ok(listener)) => listener,
-                Some(Err(error)) => match self.back_off(&error).await {
-                    Next::End(reason) => return reason,
-                    Next::GoOn | Next::Drain => continue,
-                },
-                None => return Reason::Normal,
-            };
-            match self.accept_from(&listener).await {
-                Next::GoOn => {}
-                Next::Drain => {
-                    self.let_in_the_rest(listener);
-                    return Reason::Normal;
-                }
-                Next::End(reason) => return reason,
-            }
+    async fn run(&mut self) -> Next {
+        let door = match self.open_door().await {
+            Some(Ok(door)) => door,
+            Some(Err(error)) => return self.back_off(&error).await,
+            None => return Next::Drain,
+        };
+        if self.accept_at(&door).await == Next::GoOn {
+            return Next::GoOn;
         }
+        self.let_in_the_rest(door);
+        Next::Drain
     }
 
-    /// A duplicate of the listening socket; `None` when the gateway drains.
-    fn listener(&self) -> Option<io::Result<tokio::net::TcpListener>> {
+    /// `None` when the gateway drains.
+    async fn open_door(&mut self) -> Option<io::Result<Door>> {
+        // There may be one of an acceptor that is just dying.
+        let permit = self.shared.door.clone().acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
         let duplicate = self.shared.listener.lock().as_ref()?.try_clone();
-        Some(duplicate.and_then(tokio::net::TcpListener::from_std))
+        let listener = duplicate.and_then(tokio::net::TcpListener::from_std);
+        Some(listener.map(|listener| Door { listener, _permit: permit }))
     }
 
-    async fn accept_from(&mut self, listener: &tokio::net::TcpListener) -> Next {
+    async fn accept_at(&mut self, door: &Door) -> Next {
         loop {
             let room = self.shared.room.clone();
             let permit = match first(&mut self.cx, room.acquire_owned()).await {
                 First::Done(permit) => permit.expect("the semaphore is never closed"),
-                First::Mail(mail) => match self.read(mail) {
-                    Next::GoOn => continue,
-                    other => return other,
-                },
+                First::Mail if self.shared.is_draining() => return Next::Drain,
+                First::Mail => continue,
             };
-            match first(&mut self.cx, listener.accept()).await {
+            match first(&mut self.cx, door.listener.accept()).await {
                 First::Done(Ok((stream, peer))) => {
                     self.backoff = Backoff::default();
                     self.hand_over(stream, peer, permit);
@@ -158,30 +161,13 @@ impl Acceptor {
                 First::Done(Err(error)) if is_of_the_connection(&error) => {}
                 First::Done(Err(error)) => {
                     drop(permit);
-                    match self.back_off(&error).await {
-                        Next::GoOn => {}
-                        other => return other,
+                    if self.back_off(&error).await == Next::Drain {
+                        return Next::Drain;
                     }
                 }
-                First::Mail(mail) => match self.read(mail) {
-                    Next::GoOn => {}
-                    other => return other,
-                },
+                First::Mail if self.shared.is_draining() => return Next::Drain,
+                First::Mail => {}
             }
-        }
-    }
-
-    fn read(&self, mail: Mail<()>) -> Next {
-        match mail {
-            Mail::Msg(()) if self.shared.listener.lock().is_none() => Next::Drain,
-            Mail::Info(Info::Exit { from, reason }) if self.cx.is_told_by(from) => {
-                Next::End(reason)
-            }
-            // As a process that does not trap exits, but restarted afterwards whatever the reason.
-            Mail::Info(Info::Exit { from, reason }) if reason != Reason::Normal => {
-                Next::End(Reason::custom(format!("told to exit by {from}: {reason}")))
-            }
-            Mail::Msg(()) | Mail::Info(_) => Next::GoOn,
         }
     }
 
@@ -194,7 +180,9 @@ impl Acceptor {
     }
 
     /// Those who already wait at the socket have sent their requests, as far as they know, to us.
-    fn let_in_the_rest(&self, listener: tokio::net::TcpListener) {
+    fn let_in_the_rest(&self, door: Door) {
+        // The permit goes last.
+        let Door { listener, _permit } = door;
         let Ok(listener) = listener.into_std() else { return };
         while let Ok(permit) = self.shared.room.clone().try_acquire_owned() {
             let Ok((stream, peer)) = accept_now(&listener) else { return };
@@ -214,10 +202,8 @@ impl Acceptor {
                 "connections cannot be accepted; trying again"
             );
         }
-        match self.cx.recv_timeout(pause).await {
-            Some(mail) => self.read(mail),
-            None => Next::GoOn,
-        }
+        let _ = self.cx.recv_timeout(pause).await;
+        if self.shared.is_draining() { Next::Drain } else { Next::GoOn }
     }
 }
 

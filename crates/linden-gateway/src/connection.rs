@@ -41,7 +41,8 @@ impl Message for Told {
 
 /// The future of a connection's process.
 pub(crate) async fn serve(mut cx: Cx<Told>, parts: Parts, shared: Arc<Shared>) -> Reason {
-    let Parts { stream, peer, place } = parts;
+    // The place goes last, when the socket is closed.
+    let Parts { stream, peer, place: _place } = parts;
     cx.set_label(format!("http {peer}"));
     // Responses are written whole; waiting for more to send would only delay them. A socket that refuses is dead anyway.
     let _ = stream.set_nodelay(true);
@@ -61,7 +62,6 @@ pub(crate) async fn serve(mut cx: Cx<Told>, parts: Parts, shared: Arc<Shared>) -
             tracing::debug!(target: "linden::gateway", %peer, ?cause, "a connection was closed");
         }
     }
-    drop(place);
     Reason::Normal
 }
 

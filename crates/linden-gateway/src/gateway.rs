@@ -105,6 +105,7 @@ impl Gateway {
             counts: Counts::default(),
             room: Arc::new(Semaphore::new(permits)),
             listener: Mutex::new(Some(listener)),
+            door: Arc::new(Semaphore::new(1)),
             acceptor: Mutex::new(None),
             connections: Mutex::new(None),
         };
@@ -130,10 +131,7 @@ impl Gateway {
             Supervisor::one_for_one()
                 .intensity(RESTARTS_MAX, RESTARTS_PERIOD)
                 .child(child("connections", move || Connections::new(keeper.clone())))
-                .child(
-                    process_child("acceptor", move |cx| acceptor::accept(cx, acceptor.clone()))
-                        .transient(),
-                )
+                .child(process_child("acceptor", move |cx| acceptor::accept(cx, acceptor.clone())))
         })
     }
 
@@ -146,12 +144,11 @@ impl Gateway {
     pub async fn drain(&self, grace: Duration) -> Drained {
         drop(self.shared.listener.lock().take());
         let acceptor = self.shared.acceptor.lock().clone();
-        if let Some((node, address)) = acceptor
-            // It closes the socket and ends; one that is restarted finds no socket and ends too.
-            && address.send(()).is_ok()
-        {
-            node.wait_exit(address.pid()).await;
+        if let Some(acceptor) = acceptor {
+            // One that does not live has no socket, and one that is restarted gets none.
+            let _ = acceptor.send(());
         }
+        drop(self.shared.door.acquire().await);
         let connections = self.shared.connections.lock().clone();
         match connections {
             Some(connections) => connections.drain(grace).no_timeout().await.unwrap_or_default(),

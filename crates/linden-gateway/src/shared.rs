@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use axum::Router;
-use linden::{Address, Node};
+use linden::Address;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -26,8 +26,17 @@ pub(crate) struct Shared {
     pub(crate) room: Arc<Semaphore>,
     /// `None` from the drain on.
     pub(crate) listener: Mutex<Option<TcpListener>>,
+    /// One permit, for the duplicate of the socket that the acceptor has.
+    pub(crate) door: Arc<Semaphore>,
     /// The newest acceptor. It is told of a drain by an empty message.
-    pub(crate) acceptor: Mutex<Option<(Node, Address<()>)>>,
+    pub(crate) acceptor: Mutex<Option<Address<()>>>,
     /// The newest keeper of connections.
     pub(crate) connections: Mutex<Option<ConnectionsClient>>,
+}
+
+impl Shared {
+    /// Whether nobody is let in any more.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.listener.lock().is_none()
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kid::{Begin, Cradle, How, kid};
@@ -373,12 +373,14 @@ fn a_tree_that_does_not_stop_within_the_grace_is_killed() {
 
 #[test]
 fn processes_stuck_in_code_that_never_awaits_are_named_as_zombies() {
-    static RELEASED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+    static STUCK: AtomicBool = AtomicBool::new(false);
+    static RELEASED: AtomicBool = AtomicBool::new(false);
     let journal = Journal::new();
     let stuck = || {
         process_child("stuck", |cx| async move {
             cx.set_label("stuck");
             linden_core::yield_now().await;
+            STUCK.store(true, Ordering::Relaxed);
             while !RELEASED.load(Ordering::Relaxed) {
                 std::hint::spin_loop();
             }
@@ -388,6 +390,9 @@ fn processes_stuck_in_code_that_never_awaits_are_named_as_zombies() {
     let error = run(async {
         let builder = builder().application(Auth(Plan::new(&journal).with_tree(tree)));
         let booted = boots(builder.set("node", "shutdown_grace", "20ms")).await;
+        while !STUCK.load(Ordering::Relaxed) {
+            tokio::task::yield_now().await;
+        }
         booted.stop().await.expect_err("it is stuck")
     });
     RELEASED.store(true, Ordering::Relaxed);

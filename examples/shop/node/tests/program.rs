@@ -1,0 +1,183 @@
+//! `shop` from outside: what it prints, serves and refuses, and how it ends.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper fails its test")]
+
+#[path = "support/http.rs"]
+mod http;
+#[path = "support/program.rs"]
+mod program;
+
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    path::Path,
+};
+
+use http::Client;
+use program::{Ended, Program, run, shop};
+use serde_json::json;
+
+const CREDENTIALS: &str = r#"{"name":"ada","password":"correct horse"}"#;
+
+/// Starts `shop` on a free port, with its data below this directory.
+fn serve(directory: &Path) -> Program {
+    Program::start(shop(directory, &["--listen", "127.0.0.1:0"]).env(
+        "LINDEN__AUTH__HASH_COST",
+        "{ memory_kib = 8, passes = 1, lanes = 1 }",
+    ))
+}
+
+#[test]
+fn it_says_once_what_runs_and_where() {
+    let directory = tempfile::tempdir().unwrap();
+    let shop = serve(directory.path());
+    let said = shop.announced.join("\n");
+    for words in [
+        "shop@127.0.0.1 is ready after ",
+        "workers       ",
+        "applications  auth, billing, data_processing, web",
+        "processes     ",
+        &format!("serving       http://{}/", shop.address),
+    ] {
+        assert!(said.contains(words), "{words:?} is not in:\n{said}");
+    }
+    shop.terminate();
+    let ended = shop.ended();
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{}", ended.stderr);
+    let files: Vec<_> = fs::read_dir(directory.path().join("data")).unwrap().collect();
+    assert_eq!(files.len(), 3, "{files:?}");
+}
+
+#[test]
+fn it_takes_a_payment_once_and_remembers_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let shop = serve(directory.path());
+    let mut client = Client::connect(shop.address);
+    assert_eq!(client.post("/register", &[], CREDENTIALS).status, 201);
+    let token = client.post("/login", &[], CREDENTIALS).json()["token"].clone();
+    let bearer = format!("Bearer {}", token.as_str().unwrap());
+    let payment = [("authorization", bearer.as_str()), ("idempotency-key", "order-77")];
+    let first = client.post("/payments", &payment, r#"{"amount":1234}"#);
+    assert_eq!((first.status, &first.json()["amount"]), (200, &json!(1234)));
+    let again = client.post("/payments", &payment, r#"{"amount":1234}"#);
+    assert_eq!(again.body, first.body);
+    shop.terminate();
+    assert_eq!(shop.ended().code, Some(0));
+
+    // Accounts, tokens and payments are there again after a restart.
+    let shop = serve(directory.path());
+    let mut client = Client::connect(shop.address);
+    let balance = client.get("/balance", &[("authorization", &bearer)]);
+    assert_eq!(balance.json(), json!({ "user_id": 1, "balance": 1234 }));
+    assert_eq!(client.post("/payments", &payment, r#"{"amount":1234}"#).body, first.body);
+}
+
+#[test]
+fn a_request_that_was_begun_is_answered_before_a_signal_ends_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut shop = serve(directory.path());
+    let (begin, end) = ("day,amount\nmon,1\n", "mon,2\n");
+    let mut begun = Client::connect(shop.address);
+    let len = begin.len() + end.len();
+    begun.send_head("POST", "/ingest?key=day&value=amount", &[], len).unwrap();
+    begun.send(begin.as_bytes()).unwrap();
+    // The request is being served when its job is there.
+    let mut other = Client::connect(shop.address);
+    while other.get("/jobs", &[]).json() == json!([]) {}
+
+    shop.terminate();
+    shop.wait_for_log("draining");
+    // Newcomers are not let in any more; who is in gets an answer.
+    while TcpStream::connect(shop.address).is_ok() {}
+    begun.send(end.as_bytes()).unwrap();
+    let response = begun.receive().unwrap();
+    assert_eq!((response.status, &response.json()["keys"][0]["sum"]), (200, &json!("3")));
+    assert_eq!(shop.ended().code, Some(0));
+}
+
+#[test]
+fn the_example_configuration_is_accepted_with_all_its_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let example = include_str!("../../linden.toml");
+    let is_key = |line: &str| {
+        line.strip_prefix("# ").is_some_and(|line| {
+            line.split_once(" = ").is_some_and(|(key, _)| {
+                key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+            })
+        })
+    };
+    let all_keys = example
+        .lines()
+        .map(|line| if is_key(line) { &line[2..] } else { line })
+        .collect::<Vec<_>>()
+        .join("\n");
+    assert!(all_keys.contains("\nchaos = false") && all_keys.contains("\nworkers = 4"));
+    for (name, text) in [("example.toml", example), ("all.toml", &all_keys)] {
+        fs::write(directory.path().join(name), text).unwrap();
+        let args = ["--config", name, "--listen", "127.0.0.1:0", "--data", name.trim_end_matches(".toml")];
+        let shop = Program::start(&mut shop(directory.path(), &args));
+        assert_eq!(Client::connect(shop.address).get("/readyz", &[]).status, 200);
+    }
+    assert!(directory.path().join("all/billing.redb").exists());
+}
+
+/// The program ends with this code and says this on one line.
+#[track_caller]
+fn check_refusal(ended: &Ended, code: i32, words: &[&str]) {
+    assert_eq!(ended.code, Some(code), "{ended:?}");
+    let errors: Vec<_> =
+        ended.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    let [error] = errors[..] else { panic!("not one error line: {ended:?}") };
+    for word in words {
+        assert!(error.contains(word) || ended.stderr.contains(word), "{word:?}: {ended:?}");
+    }
+    assert_eq!(ended.stdout, "");
+}
+
+#[test]
+fn wrong_usage_and_configuration_end_with_2_and_the_mend() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    config("key.toml", "[web]\nlissten = \"127.0.0.1:0\"\n");
+    config("table.toml", "[biling]\n");
+    config("value.toml", "[billing]\nwaiting_max = \"many\"\n");
+    config("syntax.toml", "[web\n");
+    for (args, words) in [
+        (&["--lisen", "x"][..], &["unexpected argument '--lisen'", "--listen"][..]),
+        (&["--listen", "8080"], &["invalid value '8080'", "such as 127.0.0.1:8080"]),
+        (&["serve"], &["unrecognized subcommand 'serve'"]),
+        (&["--config", "none.toml"], &["cannot read none.toml", "No such file"]),
+        (&["--config", "key.toml"], &["key.toml:2", "`web.lissten`", "did you mean `listen`"]),
+        (&["--config", "table.toml"], &["table.toml:1", "`biling`", "did you mean `billing`"]),
+        (&["--config", "value.toml"], &["value.toml:2", "`billing.waiting_max`"]),
+        (&["--config", "syntax.toml"], &["syntax.toml:1"]),
+    ] {
+        check_refusal(&run(&mut shop(directory.path(), args)), 2, words);
+    }
+    let mut by_environment = shop(directory.path(), &["--listen", "127.0.0.1:0"]);
+    let ended = run(by_environment.env("LINDEN__WEB__DRAIN_GRACE", "soon"));
+    check_refusal(&ended, 2, &["LINDEN__WEB__DRAIN_GRACE", "web.drain_grace"]);
+}
+
+#[test]
+fn a_taken_port_ends_it_with_1_and_the_mend() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ended = run(&mut shop(directory.path(), &["--listen", &address]));
+    check_refusal(&ended, 1, &["application web", &address, "in use", "stop it", "--listen"]);
+}
+
+#[test]
+fn data_that_cannot_be_written_end_it_with_1_and_the_mend() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("file"), "").unwrap();
+    let args = ["--listen", "127.0.0.1:0", "--data", "file/data"];
+    let ended = run(&mut shop(directory.path(), &args));
+    check_refusal(&ended, 1, &["application auth", "file/data", "Not a directory", "--data"]);
+
+    let running = serve(directory.path());
+    let ended = run(&mut shop(directory.path(), &["--listen", "127.0.0.1:0"]));
+    check_refusal(&ended, 1, &["application auth", "auth.redb", "another shop", "--data"]);
+    drop(running);
+}
