@@ -63,6 +63,7 @@ impl<'a, R> Call<'a, R> {
     #[inline]
     pub(crate) fn new<M: Message>(target: Target<'a>, request: impl FnOnce(Reply<R>) -> M) -> Self {
         let (reply, receiver) = reply_pair();
+        receiver.register_early();
         Self {
             target,
             letter: Some(Letter::new(request(reply))),
@@ -155,14 +156,15 @@ impl<R> Future for Call<'_, R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let call = self.get_mut();
-        let mut looks = true;
+        let mut waits = false;
         if let Some(letter) = call.letter.take() {
-            looks = !call.receiver.register_early(cx);
             if let Err(error) = call.send(letter) {
                 return Poll::Ready(Err(error));
             }
+            // An answer that came meanwhile has woken the process: it is polled once more.
+            waits = call.receiver.waits_as(cx);
         }
-        if looks && let Poll::Ready(answer) = call.receiver.poll(cx) {
+        if !waits && let Poll::Ready(answer) = call.receiver.poll(cx) {
             return Poll::Ready(answer.map_err(no_answer));
         }
         if call.time == NEVER {

@@ -311,6 +311,13 @@ impl<M: Message> Cx<M> {
         unsafe { inspect(&self.cell) }
     }
 
+    /// Whether anybody would read what [`Cx::set_crash_detail`] leaves.
+    #[must_use]
+    pub fn wants_crash_detail(&self) -> bool {
+        let listener = &self.cell.node().options.exit_listener;
+        listener.as_ref().is_some_and(|listener| listener.wants_detail())
+    }
+
     /// Leaves what the crash report shall show, if the process ends before it is next suspended.
     ///
     /// # Panics

@@ -141,4 +141,9 @@ pub struct CrashDetail {
 pub trait ExitListener: Send + Sync + 'static {
     /// A process ended.
     fn process_exited(&self, event: &ExitEvent<'_>);
+
+    /// Whether the listener would use an [`ExitEvent::detail`] now: making one may cost the process that ends some time.
+    fn wants_detail(&self) -> bool {
+        true
+    }
 }

@@ -223,17 +223,25 @@ impl<T> ReplyReceiver<T> {
         Poll::Ready(self.finish(slot))
     }
 
-    /// Leaves the waiter of `cx` before the request is sent: nobody shares the slot yet, so it costs no exchange. `false`:
-    /// whoever made the request answered or dropped the reply at once, so there is an answer and no waiter.
-    pub(crate) fn register_early(&mut self, cx: &Context<'_>) -> bool {
-        let slot = self.slot.expect("a call is not polled after it answered");
+    /// Leaves the process that runs here as the waiter, before anybody else knows of the slot: that costs no exchange. Called
+    /// before the reply is passed on, and outside of every process does nothing.
+    pub(crate) fn register_early(&self) {
+        let (Some(slot), Some(process)) = (self.slot, worker::running_process()) else {
+            return;
+        };
+        // SAFETY: the process runs here, and no reference to its owner part is held across code that makes a call.
+        unsafe { cell::lend_count(process) };
         // SAFETY: this end keeps the slot.
-        let word = &unsafe { slot.as_ref() }.word;
-        if word.look() != Look::Empty {
+        unsafe { slot.as_ref() }.word.preset(process.as_ptr());
+    }
+
+    /// Whether the process that `cx` polls as such waits in the slot already.
+    pub(crate) fn waits_as(&self, cx: &Context<'_>) -> bool {
+        let (Some(slot), Some(process)) = (self.slot, worker::own_process(cx.waker())) else {
             return false;
-        }
-        word.preset(waiter_of(cx.waker()));
-        true
+        };
+        // SAFETY: this end keeps the slot.
+        unsafe { slot.as_ref() }.word.waiter() == process.as_ptr()
     }
 
     fn finish(&mut self, slot: NonNull<ReplySlot<T>>) -> Result<T, Reason> {

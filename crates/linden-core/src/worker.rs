@@ -189,6 +189,14 @@ pub(crate) fn current_process() -> Option<NonNull<Header>> {
     with_here(|worker| NonNull::new(worker?.current.get().cast_mut()))
 }
 
+/// The process that runs on this thread, where its owner part may be touched: not while the core itself is at it.
+pub(crate) fn running_process() -> Option<NonNull<Header>> {
+    with_here(|worker| {
+        let worker = worker.filter(|worker| !worker.in_core.get())?;
+        NonNull::new(worker.current.get().cast_mut())
+    })
+}
+
 /// The node of this thread: the running process's, or the one that the thread has entered.
 pub(crate) fn current_node() -> Option<Node> {
     with_here(|worker| worker.map(|worker| worker.handle.clone()))

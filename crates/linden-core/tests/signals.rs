@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use linden_core::{Address, Cx, Flush, Info, Mail, Message, Node, Pid, Reason, Ref, spawn_link};
+use linden_core::{
+    Address, Cx, Flush, Info, IntoReason, Mail, Message, Node, Pid, Reason, Ref, spawn_link,
+};
 use puppet::{Order, Puppet, obey};
 use stage::{Journal, SEEDS, check, end_of, inside, on_node, reasons, watch};
 
@@ -189,7 +191,7 @@ fn take_steps(puppet: &Puppet, start: &Arc<AtomicUsize>, steps: &'static [Step],
     let start = start.clone();
     puppet.cast(move |cx| {
         start.fetch_add(1, Ordering::AcqRel);
-        while start.load(Ordering::Acquire) % 2 != 0 {
+        while !start.load(Ordering::Acquire).is_multiple_of(2) {
             std::hint::spin_loop();
         }
         for step in steps {
@@ -858,10 +860,32 @@ fn each_link_and_monitor_speaks_exactly_once_when_many_ends_race() {
     on_node(4, scenario(500));
 }
 
+#[derive(Debug)]
+struct BadBook(std::num::ParseIntError);
+
+impl std::fmt::Display for BadBook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the book cannot be read")
+    }
+}
+
+impl std::error::Error for BadBook {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+fn read_book() -> Result<(), BadBook> {
+    "x".parse::<i32>().map(drop).map_err(BadBook)
+}
+
+/// A process's future, by name, and whether a reason is the one that it must end with.
+type Ending = (&'static str, Stateful, fn(&Reason) -> bool);
+
 // proves: EXIT-01, EXIT-02
 #[test]
 fn each_kind_of_end_gives_its_reason() {
-    let table: Vec<(&str, Stateful, fn(&Reason) -> bool)> = vec![
+    let table: Vec<Ending> = vec![
         ("return", Box::pin(async { Reason::Normal }), |reason| *reason == Reason::Normal),
         (
             "detail",
@@ -869,6 +893,13 @@ fn each_kind_of_end_gives_its_reason() {
             |reason| matches!(reason, Reason::ShutdownWith(detail) if &**detail == "drained"),
         ),
         ("custom", Box::pin(async { crash() }), |reason| *reason == crash()),
+        ("ok", Box::pin(async { Ok::<(), BadBook>(()).into_reason() }), |reason| {
+            *reason == Reason::Normal
+        }),
+        ("error", Box::pin(async { read_book().into_reason() }), |reason| {
+            matches!(reason, Reason::Error(info) if info.message == "the book cannot be read"
+                && info.sources == ["invalid digit found in string"])
+        }),
         ("panic", Box::pin(async { panic!("at {}", 7) }), |reason| {
             matches!(reason, Reason::Panic(info) if info.message == "at 7"
                 && info.location.contains("tests/signals.rs:"))

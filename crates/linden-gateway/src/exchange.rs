@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::extract::MatchedPath;
 use http::{Method, StatusCode, Uri};
 
-use crate::pace::{BodyAhead, Draining, Moment, WaitedFor};
+use crate::pace::{BodyAhead, Moment, WaitedFor};
 use crate::shared::Shared;
 use crate::watch::Watch;
 
@@ -99,10 +99,15 @@ impl Exchange {
     }
 
     /// The response's head goes out.
-    pub(crate) fn answered(&self, status: StatusCode) -> Draining {
+    pub(crate) fn answered(&self, status: StatusCode) {
         self.shared.counts.request_served();
         self.log(status.as_u16());
-        self.watch.answered(self.number)
+        self.watch.answered(self.number);
+    }
+
+    /// Whether the connection ends after this response.
+    pub(crate) fn is_last(&self) -> bool {
+        self.shared.is_draining()
     }
 
     /// The response's body is made to its end, or dropped.

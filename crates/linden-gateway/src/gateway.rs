@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Router;
@@ -104,6 +105,7 @@ impl Gateway {
             router: router.layer(NoteRoute),
             counts: Counts::default(),
             room: Arc::new(Semaphore::new(permits)),
+            draining: AtomicBool::new(false),
             listener: Mutex::new(Some(listener)),
             door: Arc::new(Semaphore::new(1)),
             acceptor: Mutex::new(None),
@@ -142,7 +144,7 @@ impl Gateway {
     /// one second. What is left after `grace` is ended. Afterwards the address is free and the gateway cannot be started
     /// again. A second drain waits for the same end.
     pub async fn drain(&self, grace: Duration) -> Drained {
-        drop(self.shared.listener.lock().take());
+        self.shared.begin_drain();
         let acceptor = self.shared.acceptor.lock().clone();
         if let Some(acceptor) = acceptor {
             // One that does not live has no socket, and one that is restarted gets none.

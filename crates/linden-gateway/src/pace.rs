@@ -182,11 +182,10 @@ impl Pace {
     }
 
     /// The response's head is there.
-    pub(crate) fn answered(&mut self, request: u64) -> Draining {
+    pub(crate) fn answered(&mut self, request: u64) {
         if self.request == request {
             self.phase = Phase::Answering;
         }
-        if self.draining { Draining::Yes } else { Draining::No }
     }
 
     /// The response's body is made to its end, or dropped.
@@ -301,14 +300,6 @@ impl Pace {
 /// Whether a request has a body that is still to come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum BodyAhead {
-    Yes,
-    No,
-}
-
-/// Whether a connection ends after its present request.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Draining {
     Yes,
     No,
 }

@@ -20,7 +20,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service as _;
 
 use crate::exchange::{Exchange, ExchangeHandle};
-use crate::pace::{Draining, WaitedFor};
+use crate::pace::WaitedFor;
 use crate::peer::PeerAddr;
 use crate::refusal::{Refusal, close_after};
 use crate::request_body::RequestBody;
@@ -128,7 +128,8 @@ fn send_off(response: Response, exchange: Arc<Exchange>) -> Response<ResponseBod
         Some(refusal) => refusal.response(),
         None => response,
     };
-    if exchange.answered(response.status()) == Draining::Yes {
+    exchange.answered(response.status());
+    if exchange.is_last() {
         close_after(response.headers_mut());
     }
     response.map(|body| ResponseBody::new(body, exchange))

@@ -5,6 +5,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use linden::Address;
@@ -24,6 +25,9 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
     /// A permit for each connection that may be open.
     pub(crate) room: Arc<Semaphore>,
+    /// Set for good by a drain: written by it, read by everybody. The lock of `listener` orders it for the acceptor; what
+    /// else sees it late is told by a message.
+    pub(crate) draining: AtomicBool,
     /// `None` from the drain on.
     pub(crate) listener: Mutex<Option<TcpListener>>,
     /// One permit, for the duplicate of the socket that the acceptor has.
@@ -35,8 +39,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Whether nobody is let in any more.
+    /// Begins the drain: nobody is let in by the socket itself, and each response from now on says that it is the last.
+    pub(crate) fn begin_drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        drop(self.listener.lock().take());
+    }
+
+    /// Whether the gateway drains.
     pub(crate) fn is_draining(&self) -> bool {
-        self.listener.lock().is_none()
+        self.draining.load(Ordering::SeqCst)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use linden::Node;
 use parking_lot::Mutex;
 
-use crate::pace::{BodyAhead, Closing, DrainNow, Draining, Due, Moment, Pace, Timeouts, WaitedFor};
+use crate::pace::{BodyAhead, Closing, DrainNow, Due, Moment, Pace, Timeouts, WaitedFor};
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -56,9 +56,8 @@ impl Watch {
         self.pace.lock().given_up(request)
     }
 
-    /// Says whether the connection drains, so that the response says that it closes.
-    pub(crate) fn answered(&self, request: u64) -> Draining {
-        self.pace.lock().answered(request)
+    pub(crate) fn answered(&self, request: u64) {
+        self.pace.lock().answered(request);
     }
 
     pub(crate) fn answer_ended(&self, request: u64) {

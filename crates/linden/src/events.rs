@@ -136,9 +136,13 @@ pub struct CrashReporter;
 
 impl ExitListener for CrashReporter {
     fn process_exited(&self, event: &ExitEvent<'_>) {
-        if event.origin == ExitOrigin::Own && tracing::enabled!(target: CRASH, Level::ERROR) {
+        if event.origin == ExitOrigin::Own && self.wants_detail() {
             write_crash(crash_report(event));
         }
+    }
+
+    fn wants_detail(&self) -> bool {
+        tracing::enabled!(target: CRASH, Level::ERROR)
     }
 }
 

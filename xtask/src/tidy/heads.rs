@@ -8,6 +8,8 @@ use super::tree::Tree;
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     tree.rust()
         .filter(|(path, _)| !path.ends_with("build.rs"))
+        // Listings of a documentation page are fragments.
+        .filter(|(path, _)| !path.contains("/docs/"))
         .filter(|(_, text)| !text.starts_with("//!"))
         .map(|(path, _)| {
             Finding::line(path, 0, "the file must open with `//!`: what lives here, and its rules")

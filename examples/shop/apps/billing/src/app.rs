@@ -23,6 +23,7 @@ impl Application for BillingApp {
         let service =
             move || BillingService::open(journal.clone(), config.waiting_max, config.chaos);
         Ok(Supervisor::one_for_one()
+            .name("billing_sup")
             .intensity(config.restarts_max, config.restarts_within)
             .child(child("billing_service", service)))
     }

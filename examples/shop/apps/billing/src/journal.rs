@@ -14,11 +14,17 @@
 //! Tables: `entries`: sequence -> (user id, cents, recorded at in ms, key); `keys`: key -> sequence;
 //! `totals`: user id -> cents.
 
-use std::{collections::HashMap, error::Error, fmt, fs, io, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    error::Error,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use redb::{
-    Database, Durability, Range, ReadOnlyTable, ReadTransaction, ReadableDatabase as _,
-    ReadableTable as _, ReadableTableMetadata as _, Table, TableDefinition,
+    Database, DatabaseError, Durability, Range, ReadOnlyTable, ReadTransaction,
+    ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, Table, TableDefinition,
 };
 use shop_auth::UserId;
 
@@ -42,13 +48,19 @@ impl Journal {
     /// Opens the file; makes it and its directory when they do not exist.
     ///
     /// # Errors
-    /// [`JournalError::Directory`] or [`JournalError::Database`], also when the file is open
-    /// already.
+    /// [`JournalError::Directory`], [`JournalError::InUse`] or [`JournalError::Open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Journal, JournalError> {
-        if let Some(directory) = path.as_ref().parent() {
-            fs::create_dir_all(directory).map_err(JournalError::Directory)?;
+        let path = path.as_ref();
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(|source| JournalError::Directory {
+                directory: directory.to_owned(),
+                source,
+            })?;
         }
-        let database = Database::builder().set_cache_size(CACHE_BYTES_MAX).create(path)?;
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES_MAX)
+            .create(path)
+            .map_err(|error| JournalError::open(path, error))?;
         let transaction = database.begin_write()?;
         Tables::open(&transaction)?;
         transaction.commit()?;
@@ -301,14 +313,41 @@ fn decode(
 #[non_exhaustive]
 pub enum JournalError {
     /// The file's directory could not be made.
-    Directory(io::Error),
-    /// The file could not be opened, read or written.
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is open already, here or in another program.
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file could not be opened.
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<redb::Error>,
+    },
+    /// The file could not be read or written.
     Database(Box<redb::Error>),
     /// A stored entry breaks our rules: somebody else wrote to the file.
     Corrupt {
         /// The entry.
         sequence: u64,
     },
+}
+
+impl JournalError {
+    fn open(path: &Path, error: DatabaseError) -> JournalError {
+        let path = path.to_owned();
+        match error {
+            DatabaseError::DatabaseAlreadyOpen => JournalError::InUse { path },
+            error => JournalError::Open { path, source: Box::new(error.into()) },
+        }
+    }
 }
 
 impl<E: Into<redb::Error>> From<E> for JournalError {
@@ -320,7 +359,13 @@ impl<E: Into<redb::Error>> From<E> for JournalError {
 impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            JournalError::Directory(_) => f.write_str("cannot make the directory of the journal"),
+            JournalError::Directory { directory, .. } => {
+                write!(f, "cannot make the directory {}", directory.display())
+            }
+            JournalError::InUse { path } => write!(f, "the journal {} is in use", path.display()),
+            JournalError::Open { path, .. } => {
+                write!(f, "cannot open the journal {}", path.display())
+            }
             JournalError::Database(_) => f.write_str("the journal file failed"),
             JournalError::Corrupt { sequence } => {
                 write!(f, "entry {sequence} of the journal is corrupt")
@@ -332,9 +377,9 @@ impl fmt::Display for JournalError {
 impl Error for JournalError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            JournalError::Directory(source) => Some(source),
-            JournalError::Database(source) => Some(source),
-            JournalError::Corrupt { .. } => None,
+            JournalError::Directory { source, .. } => Some(source),
+            JournalError::Open { source, .. } | JournalError::Database(source) => Some(source),
+            JournalError::InUse { .. } | JournalError::Corrupt { .. } => None,
         }
     }
 }

@@ -46,7 +46,5 @@ pub use money::{Cents, ParseCentsError};
 pub use payment::{
     Entry, IdempotencyKey, IdempotencyKeyError, Payment, PaymentError, Receipt, Timestamp,
 };
-pub use service::{
-    BillingService, BillingServiceClient, BillingServiceMsg, ChaosIsOff, Committed,
-};
+pub use service::{BillingService, BillingServiceClient, BillingServiceMsg, ChaosIsOff, Committed};
 pub use shop_auth::UserId;

@@ -130,7 +130,8 @@ impl BillingService {
         }
         let (batch, replies): (Vec<_>, Vec<_>) = self.waiting.drain(..).unzip();
         self.committing = replies;
-        let (own, journal, known) = (cx.client(), self.journal.clone(), self.ledger.last_sequence());
+        let (own, journal, known) =
+            (cx.client(), self.journal.clone(), self.ledger.last_sequence());
         cx.spawn_link(move |_: Cx<()>| async move {
             let commit = move || Committed::commit(&journal, &batch, known);
             own.committed(spawn_blocking(commit).await??);
@@ -163,11 +164,7 @@ pub struct Committed {
 
 impl Committed {
     /// Blocks: runs on the blocking pool.
-    fn commit(
-        journal: &Journal,
-        batch: &[Payment],
-        known: u64,
-    ) -> Result<Committed, JournalError> {
+    fn commit(journal: &Journal, batch: &[Payment], known: u64) -> Result<Committed, JournalError> {
         let answers = journal.append(batch, Timestamp::from(SystemTime::now()))?;
         let entries = journal.entries_after(known)?.collect::<Result<_, _>>()?;
         Ok(Committed { answers, entries })

@@ -76,6 +76,7 @@ pub(crate) fn tree<W: GenServer>(
     worker: impl Fn(Limits) -> W + Clone + Send + Sync + 'static,
 ) -> Supervisor {
     Supervisor::rest_for_one()
+        .name("data_processing_sup")
         .child(supervisor_child("csv_workers", move || workers(config, worker.clone())))
         .child(child("ingest_service", move || {
             IngestService::new(config.jobs_max, config.ended_jobs_kept_max)

@@ -121,8 +121,7 @@ impl Job {
     #[cast]
     fn aggregated(&mut self, part: Result<Aggregates, IngestError>, cx: &mut Context<Self>) {
         self.in_flight -= 1;
-        let merged =
-            part.and_then(|part| self.totals.merge(part).map_err(IngestError::Csv));
+        let merged = part.and_then(|part| self.totals.merge(part).map_err(IngestError::Csv));
         if let Err(error) = merged {
             self.fail(error);
         }

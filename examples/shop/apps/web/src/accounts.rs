@@ -56,7 +56,10 @@ impl<S: Send + Sync> FromRequestParts<S> for User {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<User, ApiError> {
         let token = bearer_token(parts).ok_or_else(|| {
-            ApiError::refused(StatusCode::UNAUTHORIZED, "log in and send Authorization: Bearer TOKEN")
+            ApiError::refused(
+                StatusCode::UNAUTHORIZED,
+                "log in and send Authorization: Bearer TOKEN",
+            )
         })?;
         Ok(User(AuthService::named().verify_token(token.to_owned()).await??))
     }

@@ -45,7 +45,7 @@ impl Application for WebApp {
         let child = gateway.child();
         let running = Running { gateway, drain_grace: config.drain_grace };
         self.running.set(running).map_err(|_| "the application web is started twice")?;
-        Ok(Supervisor::one_for_one().intensity(10, 10.secs()).child(child))
+        Ok(Supervisor::one_for_one().name("web_sup").intensity(10, 10.secs()).child(child))
     }
 
     /// Requests that were begun are answered while the services still run; new ones are refused.

@@ -25,9 +25,8 @@ impl Columns {
     fn selection(self) -> Result<Selection, ApiError> {
         let mut selection = Selection::new(self.key, self.value);
         if let Some(text) = self.delimiter {
-            selection.delimiter = text
-                .parse()
-                .map_err(|error| bad_request(format!("delimiter: {error}")))?;
+            selection.delimiter =
+                text.parse().map_err(|error| bad_request(format!("delimiter: {error}")))?;
         }
         Ok(selection)
     }

@@ -59,7 +59,8 @@ impl Client {
         headers: &[(&str, &str)],
         len: usize,
     ) -> io::Result<()> {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: shop\r\ncontent-length: {len}\r\n");
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nhost: shop\r\ncontent-length: {len}\r\n");
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
         }

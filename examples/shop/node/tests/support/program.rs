@@ -53,7 +53,8 @@ impl Program {
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let nowhere = SocketAddr::from(([0; 4], 0));
-        let mut program = Program { child, announced: Vec::new(), address: nowhere, stdout, stderr };
+        let mut program =
+            Program { child, announced: Vec::new(), address: nowhere, stdout, stderr };
         while program.address == nowhere {
             program.hear();
         }

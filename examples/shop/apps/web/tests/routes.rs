@@ -1,0 +1,229 @@
+//! Every route, its successes and its refusals, over a real socket.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper fails its test")]
+
+#[path = "../../../node/tests/support/http.rs"]
+mod http;
+#[path = "../../../node/tests/support/shop.rs"]
+mod shop;
+
+use http::{Client, Response};
+use linden::{Reason, SupervisorRef};
+use serde_json::{Value, json};
+use shop::Shop;
+
+/// A refusal has the status, and says why as JSON.
+#[track_caller]
+fn check_refusal(response: &Response, status: u16, words: &str) {
+    assert_eq!(response.status, status, "{response:?}");
+    let error = response.json()["error"].as_str().unwrap_or_default().to_owned();
+    assert!(error.contains(words), "{words:?} is not in {response:?}");
+}
+
+fn payment<'h>(bearer: &'h str, key: &'h str) -> [(&'h str, &'h str); 2] {
+    [("authorization", bearer), ("idempotency-key", key)]
+}
+
+#[test]
+fn users_register_and_log_in() {
+    let shop = Shop::boot(&[]);
+    let mut client = Client::connect(shop.address);
+    let ada = r#"{"name":"Ada","password":"correct horse"}"#;
+    let registered = client.post("/register", &[], ada);
+    assert_eq!((registered.status, registered.json()), (201, json!({ "user_id": 1 })));
+    let logged_in = client.post("/login", &[], ada);
+    assert_eq!(logged_in.status, 200);
+    assert_eq!(logged_in.json()["token"].as_str().unwrap().len(), shop_auth::token::TOKEN_LEN);
+
+    for (path, body, status, words) in [
+        ("/register", ada, 409, "the name ada is taken"),
+        ("/register", r#"{"name":"a b","password":"correct horse"}"#, 422, "' '"),
+        ("/register", r#"{"name":"bob","password":"short"}"#, 422, "at least 8 characters"),
+        ("/register", r#"{"name":"lovelace","password":"Lovelace"}"#, 422, "is the user name"),
+        ("/register", r#"{"name":"bob"}"#, 422, "missing field `password`"),
+        ("/register", r#"{"name":"bob","#, 400, "EOF"),
+        ("/register", "", 400, "EOF"),
+        ("/login", r#"{"name":"ada","password":"wrong horse"}"#, 401, "name or the password"),
+        ("/login", r#"{"name":"eve","password":"correct horse"}"#, 401, "name or the password"),
+        ("/login", "[1,2]", 422, ""),
+    ] {
+        check_refusal(&client.post(path, &[], body), status, words);
+    }
+    shop.stop();
+}
+
+#[test]
+fn payments_take_a_token_and_a_key() {
+    let shop = Shop::boot(&[]);
+    let mut client = Client::connect(shop.address);
+    let (user_id, bearer) = shop::log_in(&mut client, "ada");
+    let paid = client.post("/payments", &payment(&bearer, "a"), r#"{"amount":1234}"#);
+    assert_eq!(paid.status, 200, "{paid:?}");
+    let receipt = paid.json();
+    assert_eq!((&receipt["sequence"], &receipt["key"]), (&json!(1), &json!("a")));
+    let again = client.post("/payments", &payment(&bearer, "a"), r#"{"amount":1234}"#);
+    assert_eq!(again, Response { headers: again.headers.clone(), ..paid });
+    let balance = client.get("/balance", &[("authorization", &bearer)]);
+    assert_eq!(balance.json(), json!({ "user_id": user_id.0, "balance": 1234 }));
+
+    for (key, body, status, words) in [
+        ("a", r#"{"amount":1}"#, 422, "belongs to another payment"),
+        ("b", r#"{"amount":0}"#, 422, "must be positive"),
+        ("b", r#"{"amount":-5}"#, 422, "must be positive"),
+        ("b", r#"{"amount":12.34}"#, 422, "floating point"),
+        ("b", r#"{"amount":9223372036854775807}"#, 409, "cannot hold so much more"),
+        ("b", "12", 422, ""),
+        ("b c", r#"{"amount":1}"#, 400, "visible ASCII"),
+        (&"k".repeat(129), r#"{"amount":1}"#, 400, "1 to 128 characters"),
+    ] {
+        check_refusal(&client.post("/payments", &payment(&bearer, key), body), status, words);
+    }
+    let no_key = client.post("/payments", &[("authorization", &bearer)], r#"{"amount":1}"#);
+    check_refusal(&no_key, 400, "Idempotency-Key");
+    for authorization in ["", "Bearer", "Bearer x", "Basic YTpi", &bearer[..bearer.len() - 1]] {
+        let pay = client.post("/payments", &payment(authorization, "c"), r#"{"amount":1}"#);
+        check_refusal(&pay, 401, "");
+        assert_eq!(pay.header("www-authenticate"), Some("Bearer"));
+        check_refusal(&client.get("/balance", &[("authorization", authorization)]), 401, "");
+    }
+    let balance = client.get("/balance", &[("authorization", &bearer)]);
+    assert_eq!(balance.json()["balance"], json!(1234));
+    shop.stop();
+}
+
+#[test]
+fn files_are_aggregated_and_listed() {
+    let shop = Shop::boot(&[]);
+    let mut client = Client::connect(shop.address);
+    let csv = "region;amount\nnorth;0.10\nnorth;0.20\nsouth;x\n";
+    let response = client.post("/ingest?key=region&value=amount&delimiter=;", &[], csv);
+    assert_eq!(response.status, 200, "{response:?}");
+    let report = response.json();
+    assert_eq!((&report["rows"], &report["bad"][0]["line"]), (&json!(2), &json!(4)));
+    let north = json!({
+        "key": "north", "count": 2, "sum": "0.3", "min": "0.1", "max": "0.2", "mean": "0.15"
+    });
+    assert_eq!(report["keys"], json!([north]));
+
+    for (query, status, words) in [
+        ("?key=region", 400, "missing field `value`"),
+        ("", 400, "missing field `key`"),
+        ("?key=region&value=amount&delimiter=ab", 400, "delimiter"),
+        ("?key=region&value=price&delimiter=;", 422, r#"has no column "price""#),
+    ] {
+        // The gateway may close the connection of a body that nobody read.
+        let mut client = Client::connect(shop.address);
+        check_refusal(&client.post(&format!("/ingest{query}"), &[], csv), status, words);
+    }
+    let jobs = client.get("/jobs", &[]).json();
+    let states: Vec<&Value> = jobs.as_array().unwrap().iter().map(|job| &job["state"]).collect();
+    assert_eq!(states, ["done", "failed"]);
+    assert_eq!((&jobs[0]["rows"], &jobs[0]["bytes"]), (&json!(2), &json!(csv.len())));
+    shop.stop();
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_its_file_ends_its_job() {
+    let shop = Shop::boot(&[]);
+    let mut leaving = Client::connect(shop.address);
+    leaving.send_head("POST", "/ingest?key=day&value=amount", &[], 1_000_000).unwrap();
+    leaving.send(b"day,amount\nmon,1\n").unwrap();
+    let mut client = Client::connect(shop.address);
+    let state = |client: &mut Client| client.get("/jobs", &[]).json()[0]["state"].clone();
+    while state(&mut client) != json!("running") {}
+    drop(leaving);
+    while state(&mut client) == json!("running") {}
+    assert_eq!(state(&mut client), json!("abandoned"));
+    shop.stop();
+}
+
+#[test]
+fn bodies_are_limited_but_for_files() {
+    let shop = Shop::boot(&[("web", "limits", "{ body_bytes_max = 1000 }")]);
+    let mut client = Client::connect(shop.address);
+    let long = format!("day,amount\n{}", "mon,1\n".repeat(1_000));
+    let response = client.post("/ingest?key=day&value=amount", &[], &long);
+    assert_eq!((response.status, &response.json()["rows"]), (200, &json!(1_000)));
+    let response = client.post("/register", &[], &format!("\"{}\"", "x".repeat(2_000)));
+    check_refusal(&response, 413, "");
+    shop.stop();
+}
+
+#[test]
+fn a_dead_service_is_a_503_and_not_ready_while_the_node_is_healthy() {
+    let shop = Shop::boot(&[]);
+    let mut client = Client::connect(shop.address);
+    let (_, bearer) = shop::log_in(&mut client, "ada");
+    let ready = client.get("/readyz", &[]);
+    assert_eq!((ready.status, &ready.json()["status"]), (200, &json!("ready")));
+
+    // Its supervisor is stopped, as an operator would, so nobody starts it again.
+    let supervisor = SupervisorRef::by_name(&shop.node, "billing_sup");
+    shop.node.block_on(supervisor.terminate_child("billing_service")).unwrap();
+
+    let pay = client.post("/payments", &payment(&bearer, "a"), r#"{"amount":1}"#);
+    check_refusal(&pay, 503, "service_unavailable");
+    assert_eq!(pay.header("retry-after"), Some("1"));
+    let ready = client.get("/readyz", &[]);
+    assert_eq!((ready.status, &ready.json()["status"]), (503, &json!("not ready")));
+    assert_eq!(ready.json()["services"]["billing_service"], json!("no such process"));
+    assert_eq!(ready.json()["services"]["auth_service"], json!("ok"));
+    assert_eq!(client.get("/healthz", &[]).status, 200);
+
+    shop.node.block_on(supervisor.restart_child("billing_service")).unwrap();
+    assert_eq!(client.get("/readyz", &[]).status, 200);
+    assert_eq!(client.post("/payments", &payment(&bearer, "a"), r#"{"amount":1}"#).status, 200);
+    shop.stop();
+}
+
+#[test]
+fn an_overloaded_service_is_a_503() {
+    let shop = Shop::boot(&[("billing", "waiting_max", "0"), ("data_processing", "jobs_max", "0")]);
+    let mut client = Client::connect(shop.address);
+    let (_, bearer) = shop::log_in(&mut client, "ada");
+    let pay = client.post("/payments", &payment(&bearer, "a"), r#"{"amount":1}"#);
+    check_refusal(&pay, 503, "service_unavailable");
+    assert_eq!(pay.json()["cause"], json!("overloaded"));
+    let ingest = client.post("/ingest?key=day&value=amount", &[], "day,amount\n");
+    check_refusal(&ingest, 503, "service_unavailable");
+    shop.stop();
+}
+
+#[test]
+fn a_crash_between_two_requests_is_not_noticed() {
+    let shop = Shop::boot(&[("billing", "restarts_max", "100")]);
+    let mut client = Client::connect(shop.address);
+    let (_, bearer) = shop::log_in(&mut client, "ada");
+    for round in 0..20 {
+        let pid = shop.node.whereis("billing_service");
+        pid.into_iter().for_each(|pid| shop.node.exit(pid, Reason::Kill));
+        let key = format!("round-{round}");
+        let paid = client.post("/payments", &payment(&bearer, &key), r#"{"amount":1}"#);
+        assert_eq!(paid.status, 200, "{paid:?}");
+    }
+    shop.stop();
+}
+
+#[test]
+fn the_page_lists_the_routes_and_others_are_refused() {
+    let shop = Shop::boot(&[]);
+    let mut client = Client::connect(shop.address);
+    let page = client.get("/", &[]);
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    for route in [
+        "POST /register",
+        "POST /login",
+        "POST /payments",
+        "GET /balance",
+        "POST /ingest",
+        "GET /jobs",
+        "GET /healthz",
+        "GET /readyz",
+    ] {
+        assert!(page.body.contains(route), "{route}");
+    }
+    assert_eq!(client.get("/healthz", &[]).json(), json!({ "status": "alive" }));
+    check_refusal(&client.get("/nothing", &[]), 404, "no such route");
+    check_refusal(&client.get("/payments", &[]), 405, "no such method");
+    shop.stop();
+}
