@@ -3,7 +3,7 @@
 //! A handler reads the request, calls a service by its name, and writes the answer; it runs in the
 //! process of its connection. It holds no state and no service: what a route needs it asks for, and
 //! a service that was restarted in between is simply there again. Services that are dead or
-//! overloaded become a 503 with `Retry-After`, in one place ([`error`]).
+//! overloaded become a 503 with `Retry-After`, in one place (`error.rs`).
 //!
 //! Absent on purpose: business rules (the services have them), TLS, cookies.
 
