@@ -128,9 +128,7 @@ impl Acceptor {
             Some(Err(error)) => return self.back_off(&error).await,
             None => return Next::Drain,
         };
-        if self.accept_at(&door).await == Next::GoOn {
-            return Next::GoOn;
-        }
+        self.accept_at(&door).await;
         self.let_in_the_rest(door);
         Next::Drain
     }
@@ -145,12 +143,13 @@ impl Acceptor {
         Some(listener.map(|listener| Door { listener, _permit: permit }))
     }
 
-    async fn accept_at(&mut self, door: &Door) -> Next {
+    /// Accepts until the gateway drains.
+    async fn accept_at(&mut self, door: &Door) {
         loop {
             let room = self.shared.room.clone();
             let permit = match first(&mut self.cx, room.acquire_owned()).await {
                 First::Done(permit) => permit.expect("the semaphore is never closed"),
-                First::Mail if self.shared.is_draining() => return Next::Drain,
+                First::Mail if self.shared.is_draining() => return,
                 First::Mail => continue,
             };
             match first(&mut self.cx, door.listener.accept()).await {
@@ -162,10 +161,10 @@ impl Acceptor {
                 First::Done(Err(error)) => {
                     drop(permit);
                     if self.back_off(&error).await == Next::Drain {
-                        return Next::Drain;
+                        return;
                     }
                 }
-                First::Mail if self.shared.is_draining() => return Next::Drain,
+                First::Mail if self.shared.is_draining() => return,
                 First::Mail => {}
             }
         }

@@ -10,10 +10,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::MatchedPath;
+use http::header::EXPECT;
 use http::{Method, StatusCode, Uri};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
 
 use crate::pace::{BodyAhead, Moment, WaitedFor};
 use crate::shared::Shared;
+use crate::unread_body::UnreadBody;
 use crate::watch::Watch;
 
 /// See the head of this file.
@@ -28,6 +32,22 @@ pub(crate) struct Exchange {
     route: OnceLock<MatchedPath>,
     body_bytes_max: AtomicU64,
     body_is_too_large: AtomicBool,
+    expects_continue: bool,
+    leftover: Mutex<Leftover>,
+}
+
+/// What became of the request's body when it was dropped before its end.
+#[derive(Default)]
+pub(crate) enum Leftover {
+    /// It was not: it was read, or somebody has it.
+    #[default]
+    None,
+    /// The client sends it in any case.
+    Sent(UnreadBody),
+    /// The client waits to be asked for it.
+    Unasked,
+    /// The response is out.
+    TooLate,
 }
 
 /// How layers find the exchange.
@@ -51,6 +71,8 @@ impl Exchange {
             route: OnceLock::new(),
             body_bytes_max: AtomicU64::new(shared.limits.body_bytes_max),
             body_is_too_large: AtomicBool::new(false),
+            expects_continue: request.headers().contains_key(EXPECT),
+            leftover: Mutex::default(),
             shared,
             watch,
         }
@@ -91,6 +113,26 @@ impl Exchange {
 
     pub(crate) fn body_ended(&self) {
         self.watch.body_ended(self.number);
+    }
+
+    /// The body is dropped after so many bytes, before its end.
+    pub(crate) fn body_left(&self, incoming: Incoming, bytes: u64) {
+        let mut leftover = self.leftover.lock();
+        *leftover = match *leftover {
+            Leftover::TooLate => Leftover::TooLate,
+            _ if self.expects_continue && bytes == 0 => Leftover::Unasked,
+            _ => Leftover::Sent(UnreadBody::new(incoming)),
+        };
+    }
+
+    /// What is left of the body when the handler has answered. What is left later is dropped.
+    pub(crate) fn take_leftover(&self) -> Leftover {
+        std::mem::replace(&mut self.leftover.lock(), Leftover::TooLate)
+    }
+
+    /// The rest of the body is read, to no use but the connection's.
+    pub(crate) fn skips_body(&self) {
+        self.watch.skips_body(self.number);
     }
 
     /// Why the handler is to be dropped, if it is.

@@ -142,7 +142,8 @@ impl Gateway {
     /// The socket is closed, after those who already wait at it are let in; requests that are being served end, and their
     /// responses say `connection: close`; idle connections are closed at once, those that have not sent anything yet after
     /// one second. What is left after `grace` is ended. Afterwards the address is free and the gateway cannot be started
-    /// again. A second drain waits for the same end.
+    /// again. A second drain waits for the same end; a handler of this gateway that drains it waits for itself until the
+    /// grace is over.
     pub async fn drain(&self, grace: Duration) -> Drained {
         self.shared.begin_drain();
         let acceptor = self.shared.acceptor.lock().clone();

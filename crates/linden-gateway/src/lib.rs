@@ -86,6 +86,7 @@
 //! | the body is too large | 413, and the connection closes |
 //! | the head is too large, or has too many fields | 431, and the connection closes |
 //! | what comes is no HTTP | 400, and the connection closes |
+//! | the handler answers without reading the body | the response; the connection goes on when at most 256 KiB are left and come within a second, else it closes and the response says so |
 //! | the gateway [drains](Gateway::drain) | the response with `connection: close`; newcomers are refused |
 //! | the connection's process is ended | a closed connection |
 //!
@@ -105,8 +106,9 @@
 //!
 //! # Handlers
 //!
-//! A handler runs in its connection's process, and when the client goes away it is dropped where it awaits. What must be done
-//! to its end belongs into a service or a [`linden::Task`] that is not linked. What a handler links to it links to the
+//! A handler runs in its connection's process, and when the client goes away it is dropped where it awaits; a client that
+//! shuts its sending side before the response has gone away. What must be done to its end belongs into a service or a
+//! [`linden::Task`] that is not linked. What a handler links to it links to the
 //! connection: when that crashes, so does the connection. Blocking code goes to `tokio::task::spawn_blocking`.
 //!
 //! # Log
@@ -136,6 +138,7 @@ mod routing;
 mod service_error;
 mod shared;
 mod stats;
+mod unread_body;
 mod watch;
 mod wire;
 

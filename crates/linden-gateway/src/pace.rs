@@ -15,6 +15,8 @@ pub(crate) type Moment = Duration;
 
 /// How long a connection that is told to drain waits for the first request of a client that has just connected.
 pub(crate) const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
+/// How long the rest of a request's body is waited for, when the handler has answered without it.
+pub(crate) const SKIP: Duration = Duration::from_secs(1);
 /// How long the rest of what a client sends is read and dropped before its socket is closed, so that it can read the
 /// response that refuses it.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
@@ -51,7 +53,9 @@ enum Phase {
     Head { since: Moment },
     /// The handler works.
     Handling { since: Moment, timeout: Option<Duration> },
-    /// The handler's time is up.
+    /// The handler has answered; the rest of the request's body is read, so that the next request can follow.
+    Skipping { since: Moment },
+    /// The handler's time, or that of the body's rest, is up.
     GivenUp { since: Moment, waited_for: WaitedFor },
     /// The response's body is being made and written.
     Answering,
@@ -173,6 +177,14 @@ impl Pace {
         }
     }
 
+    /// The handler has answered before the body was read to its end.
+    pub(crate) fn skips_body(&mut self, request: u64, now: Moment) {
+        if self.request == request {
+            self.body_awaited = None;
+            self.phase = Phase::Skipping { since: now };
+        }
+    }
+
     /// Why the handler of this request is to be dropped, if it is.
     pub(crate) fn given_up(&self, request: u64) -> Option<WaitedFor> {
         match self.phase {
@@ -251,6 +263,7 @@ impl Pace {
                 Some(since.saturating_add(self.timeouts.header))
             }
             Phase::Handling { since, timeout } => Some(since.saturating_add(timeout?)),
+            Phase::Skipping { since } => Some(since.saturating_add(SKIP)),
             Phase::GivenUp { since, .. } | Phase::Idle { since } => {
                 Some(since.saturating_add(self.timeouts.idle))
             }
@@ -283,6 +296,10 @@ impl Pace {
                 };
                 self.body_awaited = None;
                 self.phase = Phase::GivenUp { since: now, waited_for };
+                Due::GiveUp
+            }
+            Phase::Skipping { .. } if !self.is_write_stalled(now) => {
+                self.phase = Phase::GivenUp { since: now, waited_for: WaitedFor::Body };
                 Due::GiveUp
             }
             Phase::Opening { .. } | Phase::Head { .. } => Due::Close(CloseCause::SlowHead),

@@ -88,3 +88,8 @@ impl Refusal {
 pub(crate) fn close_after(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }
+
+/// Whether a response says so.
+pub(crate) fn closes(headers: &HeaderMap) -> bool {
+    headers.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+}

@@ -16,7 +16,8 @@ use crate::exchange::Exchange;
 
 /// See the head of this file.
 pub(crate) struct RequestBody {
-    incoming: Incoming,
+    /// `None` at its end.
+    incoming: Option<Incoming>,
     exchange: Arc<Exchange>,
     /// Bytes that came.
     bytes: u64,
@@ -57,17 +58,17 @@ impl Error for BodyError {
 
 impl RequestBody {
     pub(crate) fn new(incoming: Incoming, exchange: Arc<Exchange>) -> Self {
-        Self { incoming, exchange, bytes: 0 }
+        Self { incoming: Some(incoming), exchange, bytes: 0 }
     }
+}
 
-    fn check(&self, bytes: u64) -> Result<(), BodyError> {
-        let bytes_max = self.exchange.body_bytes_max();
-        if bytes <= bytes_max {
-            return Ok(());
-        }
-        self.exchange.body_is_too_large();
-        Err(BodyError::TooLarge { bytes_max })
+fn check(exchange: &Exchange, bytes: u64) -> Result<(), BodyError> {
+    let bytes_max = exchange.body_bytes_max();
+    if bytes <= bytes_max {
+        return Ok(());
     }
+    exchange.body_is_too_large();
+    Err(BodyError::TooLarge { bytes_max })
 }
 
 impl Body for RequestBody {
@@ -75,46 +76,56 @@ impl Body for RequestBody {
     type Error = BodyError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let Some(incoming) = &mut this.incoming else {
+            return Poll::Ready(None);
+        };
         // A length that is announced is refused before the first byte of it is read.
-        let announced = self.bytes.saturating_add(self.incoming.size_hint().lower());
-        if let Err(error) = self.check(announced) {
+        let announced = this.bytes.saturating_add(incoming.size_hint().lower());
+        if let Err(error) = check(&this.exchange, announced) {
             return Poll::Ready(Some(Err(error)));
         }
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let polled = Pin::new(&mut *incoming).poll_frame(cx);
         if polled.is_pending() {
-            self.exchange.body_awaited();
+            this.exchange.body_awaited();
         }
         let frame = match ready!(polled) {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => return Poll::Ready(Some(Err(BodyError::Broken(error)))),
             None => {
-                self.exchange.body_ended();
+                this.incoming = None;
+                this.exchange.body_ended();
                 return Poll::Ready(None);
             }
         };
-        self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-        if self.incoming.is_end_stream() {
-            self.exchange.body_ended();
+        this.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        if incoming.is_end_stream() {
+            this.exchange.body_ended();
         } else {
-            self.exchange.body_came();
+            this.exchange.body_came();
         }
-        Poll::Ready(Some(self.check(self.bytes).map(|()| frame)))
+        Poll::Ready(Some(check(&this.exchange, this.bytes).map(|()| frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
         self.exchange.body_came();
+        if let Some(incoming) = self.incoming.take()
+            && !incoming.is_end_stream()
+        {
+            self.exchange.body_left(incoming, self.bytes);
+        }
     }
 }

@@ -19,13 +19,14 @@ use hyper::service::Service as HyperService;
 use pin_project_lite::pin_project;
 use tower_service::Service as _;
 
-use crate::exchange::{Exchange, ExchangeHandle};
+use crate::exchange::{Exchange, ExchangeHandle, Leftover};
 use crate::pace::WaitedFor;
 use crate::peer::PeerAddr;
-use crate::refusal::{Refusal, close_after};
+use crate::refusal::{Refusal, close_after, closes};
 use crate::request_body::RequestBody;
 use crate::response_body::ResponseBody;
 use crate::shared::Shared;
+use crate::unread_body::{ReadTo, UnreadBody};
 use crate::watch::Watch;
 
 /// What hyper calls on one connection.
@@ -56,7 +57,7 @@ impl HyperService<Request<Incoming>> for Routing {
                 None
             }
         };
-        Routed { route, open: Open(Some(exchange)) }
+        Routed { route, answer: None, open: Open(Some(exchange)) }
     }
 }
 
@@ -66,8 +67,16 @@ pin_project! {
         // `None` when it panicked or was given up.
         #[pin]
         route: Option<RouteFuture<Infallible>>,
+        // The handler's, or a refusal.
+        answer: Option<Answer>,
         open: Open,
     }
+}
+
+/// A response that waits until the rest of the request's body is read.
+struct Answer {
+    response: Response,
+    rest: Option<UnreadBody>,
 }
 
 /// An exchange without a response yet.
@@ -87,14 +96,60 @@ impl Future for Routed {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let exchange = this.open.0.as_ref().expect("polled until its response, not beyond");
-        let response = match exchange.given_up() {
-            Some(WaitedFor::Handler) => Refusal::HandlerTimeout.response(),
-            Some(WaitedFor::Body) => Refusal::BodyTimeout.response(),
-            None => ready!(poll_route(this.route.as_mut(), exchange, cx)),
-        };
-        drop_route(this.route, exchange);
+        if this.answer.is_none() {
+            let response = match exchange.given_up() {
+                Some(WaitedFor::Handler) => Refusal::HandlerTimeout.response(),
+                Some(WaitedFor::Body) => Refusal::BodyTimeout.response(),
+                None => ready!(poll_route(this.route.as_mut(), exchange, cx)),
+            };
+            drop_route(this.route, exchange);
+            *this.answer = Some(Answer::new(response, exchange));
+        }
+        let answer = this.answer.as_mut().expect("there is one now");
+        ready!(answer.poll_rest(exchange, cx));
+        let response = this.answer.take().expect("looked at above").response;
         let exchange = this.open.0.take().expect("looked at above");
-        Poll::Ready(Ok(send_off(response, exchange)))
+        exchange.answered(response.status());
+        Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, exchange))))
+    }
+}
+
+impl Answer {
+    /// The last touches of the gateway.
+    fn new(response: Response, exchange: &Exchange) -> Self {
+        let mut response = match refusal_behind(&response, exchange) {
+            Some(refusal) => refusal.response(),
+            None => response,
+        };
+        let leftover = exchange.take_leftover();
+        if exchange.is_last() || matches!(leftover, Leftover::Unasked) {
+            close_after(response.headers_mut());
+        }
+        let rest = match leftover {
+            Leftover::Sent(rest) if !closes(response.headers()) => Some(rest),
+            _ => None,
+        };
+        if rest.is_some() {
+            exchange.skips_body();
+        }
+        Self { response, rest }
+    }
+
+    /// Reads the rest of the request's body, if there is one that can be read.
+    fn poll_rest(&mut self, exchange: &Exchange, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(rest) = &mut self.rest else {
+            return Poll::Ready(());
+        };
+        let read_to = match exchange.given_up() {
+            Some(_) => ReadTo::Middle,
+            None => ready!(rest.poll_end(cx)),
+        };
+        self.rest = None;
+        match read_to {
+            ReadTo::End => exchange.body_ended(),
+            ReadTo::Middle => close_after(self.response.headers_mut()),
+        }
+        Poll::Ready(())
     }
 }
 
@@ -120,19 +175,6 @@ fn drop_route(mut route: Pin<&mut Option<RouteFuture<Infallible>>>, exchange: &E
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| route.set(None))) {
         exchange.handler_panicked(payload);
     }
-}
-
-/// The last touches of the gateway.
-fn send_off(response: Response, exchange: Arc<Exchange>) -> Response<ResponseBody> {
-    let mut response = match refusal_behind(&response, &exchange) {
-        Some(refusal) => refusal.response(),
-        None => response,
-    };
-    exchange.answered(response.status());
-    if exchange.is_last() {
-        close_after(response.headers_mut());
-    }
-    response.map(|body| ResponseBody::new(body, exchange))
 }
 
 /// What a handler makes of a body that is too large is its own affair if it is a success; else the client hears the cause.

@@ -52,6 +52,10 @@ impl Watch {
         self.pace.lock().body_ended(request);
     }
 
+    pub(crate) fn skips_body(&self, request: u64) {
+        self.pace.lock().skips_body(request, self.now());
+    }
+
     pub(crate) fn given_up(&self, request: u64) -> Option<WaitedFor> {
         self.pace.lock().given_up(request)
     }

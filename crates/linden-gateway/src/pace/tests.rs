@@ -167,3 +167,16 @@ fn a_client_that_may_still_be_sending_is_lingered_for() {
     pace.answer_ended(1, secs(101));
     assert_eq!(pace.closing(secs(101)), Closing::AtOnce);
 }
+
+#[test]
+fn the_rest_of_a_body_is_waited_for_a_second() {
+    let mut pace = handling(BodyAhead::Yes);
+    pace.skips_body(1, secs(105));
+    check(&mut pace, 106, Due::GiveUp);
+    assert_eq!(pace.given_up(1), Some(WaitedFor::Body));
+    let mut pace = handling(BodyAhead::Yes);
+    pace.skips_body(1, secs(105));
+    pace.body_ended(1);
+    pace.answered(1);
+    assert_eq!((pace.deadline(), pace.closing(secs(105))), (None, Closing::AtOnce));
+}

@@ -175,7 +175,6 @@ async fn drains_of_an_idle_gateway_and_second_drains_end() {
     assert_eq!(again.drain(LONG).await, Drained::default());
 }
 
-// proves: GATE-08
 #[linden::test]
 async fn a_stop_without_a_drain_closes_everything(node: Node) {
     let slow = slow().await;

@@ -124,7 +124,7 @@ async fn at_the_limit_newcomers_wait_until_a_connection_closes() {
     assert_eq!((stats.connections_open, stats.connections_accepted), (2, 3));
 }
 
-// proves: GATE-09
+// proves: GATE-04
 #[linden::test]
 async fn a_thousand_idle_connections_hinder_nobody(node: Node) {
     raise_descriptors();

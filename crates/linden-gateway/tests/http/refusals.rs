@@ -1,6 +1,7 @@
 //! What the gateway refuses: bodies and heads that are too large, what is no HTTP, addresses and limits that make no sense.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use linden_gateway::axum::body::{Body, Bytes};
 use linden_gateway::axum::extract::DefaultBodyLimit;
@@ -136,6 +137,47 @@ async fn a_client_that_asks_first_is_told_to_go_on_or_refused() {
     client.send(head(5000)).await;
     assert_too_large(&client.response().await);
     client.closed().await;
+}
+
+/// The head of a request to a handler that does not read its body.
+fn unread(length: usize, more: &str) -> String {
+    format!("POST /unread HTTP/1.1\r\nhost: test\r\n{more}content-length: {length}\r\n\r\n")
+}
+
+// proves: GATE-12
+#[linden::test]
+async fn a_body_that_nobody_reads_is_skipped_and_the_connection_goes_on() {
+    let served = serve(routes(), limits()).await;
+    let mut client = Client::of(&served.gateway).await;
+    for bytes in [1, 2000, 256 << 10] {
+        client.send(unread(bytes, "")).await;
+        // The handler has answered by now.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        client.send("x".repeat(bytes)).await;
+        let response = client.response().await;
+        assert_eq!((response.text(), response.closes()), ("not read", false));
+    }
+    client.send(chunked("/unread", 3000)).await;
+    assert!(!client.response().await.closes());
+    assert_eq!(client.get("/hello").await.text(), "hello");
+    assert_eq!(served.gateway.stats().connections_accepted, 1);
+}
+
+// proves: GATE-12
+#[linden::test]
+async fn a_response_says_that_the_connection_closes_when_the_body_is_not_skipped() {
+    let served = serve(routes(), limits()).await;
+    let large = unread((256 << 10) + 1, "");
+    let asks_first = unread(5, "expect: 100-continue\r\n");
+    let endless = chunked("/unread", 300 << 10);
+    let never_comes = unread(5, "");
+    for request in [large, asks_first, endless, never_comes] {
+        let mut client = Client::of(&served.gateway).await;
+        client.send(request).await;
+        let response = client.response().await;
+        assert_eq!((response.text(), response.closes()), ("not read", true));
+        client.closed().await;
+    }
 }
 
 // proves: GATE-06
