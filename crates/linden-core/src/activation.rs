@@ -378,21 +378,11 @@ impl Worker {
         let node = self.node();
         // DEATH-06: the mailbox is closed first, so that a caller that has heard of the end finds nobody.
         let flags = header.set_flag(EXITING);
-        let left = header.mail.close();
+        let left = header.mail.begin_close();
         self.settle_orphans(|| reason.clone());
         *self.exit_reason.borrow_mut() = Some(reason.clone());
-        // SAFETY: closed and taken, so it is this worker's.
-        let mut next = unsafe { reverse(left) };
-        while let Some(link) = NonNull::new(next) {
-            // SAFETY: a link of the list that was taken.
-            let lead = unsafe { link.as_ref() };
-            next = lead.next();
-            header.add_unread(u32::from(lead.kind() == LinkKind::Message));
-            // SAFETY: owned.
-            let inbox = unsafe { &mut header.owner().inbox };
-            // SAFETY: the link is this worker's.
-            unsafe { inbox.push_back(link) };
-        }
+        // SAFETY: owned; taken, so it is this worker's.
+        unsafe { keep_mail(header, left) };
         // DEATH-01: the state is dropped before anybody hears of the end.
         // SAFETY: owned, and done once.
         let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { Header::drop_future(cell) }));
@@ -413,6 +403,10 @@ impl Worker {
         }
         node.table
             .remove(header.local, cell, Some(&mut self.indices.borrow_mut()));
+        // DEATH-02: a link or monitor that came meanwhile hears that there is no such process only now.
+        let late = header.mail.close();
+        // SAFETY: owned; taken, so it is this worker's.
+        unsafe { keep_mail(header, late) };
         // SAFETY: owned.
         unsafe { self.tell_bonds(header, &reason) };
         // SAFETY: owned.
@@ -500,6 +494,25 @@ impl Worker {
                 }
             }
         }
+    }
+}
+
+/// Puts mail as taken from the mailbox behind what is there.
+///
+/// # Safety
+/// The caller owns the process and the list, and holds no reference to the owner part.
+unsafe fn keep_mail(header: &Header, newest: *mut crate::mailbox::Link) {
+    // SAFETY: the caller's promise.
+    let mut next = unsafe { reverse(newest) };
+    while let Some(link) = NonNull::new(next) {
+        // SAFETY: a link of the caller's list.
+        let lead = unsafe { link.as_ref() };
+        next = lead.next();
+        header.add_unread(u32::from(lead.kind() == LinkKind::Message));
+        // SAFETY: the caller's promise.
+        let inbox = unsafe { &mut header.owner().inbox };
+        // SAFETY: the link is the caller's.
+        unsafe { inbox.push_back(link) };
     }
 }
 

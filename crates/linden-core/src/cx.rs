@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::cell::{
     self, CellRef, EXITING, Header, Letter, REMOTE, SignalNode, TRAP_EXIT, envelope_message, open_envelope, open_signal,
 };
 use crate::deadline::{self, OwnTimer};
+use crate::hook::panic_reason;
 use crate::id::{Pid, Ref};
 use crate::inbox::Place;
 use crate::introspect::{CrashDetail, ProcessInfo};
@@ -314,8 +316,14 @@ impl<M: Message> Cx<M> {
     /// Whether anybody would read what [`Cx::set_crash_detail`] leaves.
     #[must_use]
     pub fn wants_crash_detail(&self) -> bool {
-        let listener = &self.cell.node().options.exit_listener;
-        listener.as_ref().is_some_and(|listener| listener.wants_detail())
+        let Some(listener) = &self.cell.node().options.exit_listener else {
+            return false;
+        };
+        let wants = catch_unwind(AssertUnwindSafe(|| listener.wants_detail()));
+        wants.unwrap_or_else(|payload| {
+            let _ = panic_reason(payload);
+            false
+        })
     }
 
     /// Leaves what the crash report shall show, if the process ends before it is next suspended.

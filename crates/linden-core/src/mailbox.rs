@@ -10,6 +10,7 @@
 //! | `IDLE_SIGNALS` | it waits for something else (a reply, a socket); only a signal or a wake makes it `RUNNING` |
 //! | `CLOSED` | it is dead; pushes are refused and the link stays with the pusher |
 //! | `WOKEN` (extra bit) | a waker fired while it was `RUNNING`; it cannot go idle before it was polled again. Never set in an idle word |
+//! | `CLOSED` and `WOKEN` | it is dying: messages are refused, signals are still taken, to be answered when it is gone |
 //!
 //! So one compare-and-swap both enqueues and tells whether to schedule: exactly one thread sees each change from idle to
 //! `RUNNING`, and that thread owns the duty to put the process in a run queue.
@@ -31,6 +32,7 @@ const IDLE_ANY: usize = 1;
 const IDLE_SIGNALS: usize = 2;
 const CLOSED: usize = 3;
 const WOKEN: usize = 0b100;
+const CLOSING: usize = CLOSED | WOKEN;
 const TAG: usize = STATE | WOKEN;
 
 /// The head of everything that can stand in a mailbox. The first field of a message or signal node (`repr(C)`).
@@ -147,7 +149,7 @@ impl MailWord {
         loop {
             let tag = current.addr() & TAG;
             let wakes = match tag & STATE {
-                CLOSED => return Push::Closed,
+                CLOSED if tag == CLOSED || kind == LinkKind::Message => return Push::Closed,
                 IDLE_ANY => true,
                 IDLE_SIGNALS => kind == LinkKind::Signal,
                 _ => false,
@@ -229,10 +231,17 @@ impl MailWord {
             .is_ok()
     }
 
-    /// Closes for ever and takes what is left. Owner only, while `RUNNING`, once.
+    /// Closes for messages and takes what is there. Owner only, while `RUNNING`, once.
+    pub(crate) fn begin_close(&self) -> *mut Link {
+        let old = self.head.swap(word(ptr::null_mut(), CLOSING), Ordering::AcqRel);
+        debug_assert_eq!(old.addr() & STATE, RUNNING);
+        link_of(old)
+    }
+
+    /// Closes for ever and takes what is left. Owner only, while `RUNNING` or closing, once.
     pub(crate) fn close(&self) -> *mut Link {
         let old = self.head.swap(word(ptr::null_mut(), CLOSED), Ordering::AcqRel);
-        debug_assert_eq!(old.addr() & STATE, RUNNING);
+        debug_assert!(old.addr() & STATE == RUNNING || old.addr() & TAG == CLOSING);
         link_of(old)
     }
 

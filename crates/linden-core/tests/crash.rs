@@ -210,10 +210,10 @@ fn a_panic_in_the_waker_of_a_caller_does_not_hurt_the_server() {
     survive(quiet(), |node| {
         Box::pin(async move {
             let server = node.spawn(|mut cx: Cx<Ask>| async move {
-                for _ in 0..2 {
-                    let Mail::Msg(Ask(reply)) = cx.recv().await else { panic!("a request") };
-                    reply.send(Grenade);
-                }
+                let Mail::Msg(Ask(first)) = cx.recv().await else { panic!("a request") };
+                let Mail::Msg(Ask(second)) = cx.recv().await else { panic!("a request") };
+                first.send(Grenade);
+                second.send(Grenade);
             });
             let mut call = pin!(server.call(Ask));
             assert!(poll_with_touchy_waker(call.as_mut()).is_pending());

@@ -21,7 +21,7 @@ use linden_core::{
 use puppet::{Puppet, obey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use stage::{Journal, Running, inside, quiet, reasons, watch};
+use stage::{Journal, Running, at_rest, inside, quiet, reasons, watch};
 
 #[path = "support/puppet.rs"]
 mod puppet;
@@ -523,6 +523,8 @@ fn messages_exits_and_the_down_of_one_process_arrive_in_the_order_sent() {
         let pid = receiver.pid();
         let end = watch(&b, pid);
         let at: Address<Ask> = a.remote_address(pid).unwrap();
+        // It traps exits and monitors by now.
+        at_rest(&b, pid).await;
         sender
             .run(move |cx| {
                 for round in 0..ROUNDS {

@@ -98,13 +98,13 @@ fn a_sleeping_node_wakes_for_each_message_from_outside() {
 fn two_processes_that_wait_for_each_other_find_two_workers() {
     on_node(2, |node| async move {
         let met = Arc::new(AtomicUsize::new(0));
-        for round in 1..=5_000 {
+        for round in 1..=20_000 {
             let ends = [0; 2].map(|_| {
                 let met = met.clone();
                 let process = node.spawn(move |_: Cx<()>| async move {
                     met.fetch_add(1, Ordering::AcqRel);
                     while met.load(Ordering::Acquire) < 2 * round {
-                        std::hint::spin_loop();
+                        std::thread::yield_now();
                     }
                 });
                 process.pid()

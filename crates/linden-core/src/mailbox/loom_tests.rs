@@ -219,3 +219,33 @@ fn loom_a_push_against_death_is_taken_or_refused() {
         assert_eq!(unread, sent.load(Ordering::Relaxed));
     });
 }
+
+#[test]
+fn loom_a_dying_process_refuses_messages_and_answers_signals_when_it_is_gone() {
+    loom::model(|| {
+        let process = Process::new();
+        let taken = Arc::new(AtomicUsize::new(0));
+        let sender = {
+            let (process, taken) = (process.clone(), taken.clone());
+            thread::spawn(move || {
+                for kind in [LinkKind::Signal, LinkKind::Message] {
+                    let link = letter(kind, 1);
+                    // SAFETY: the link was just made here.
+                    match unsafe { process.mail.push(link, kind) } {
+                        Push::Closed => assert_eq!(open(link), 1),
+                        Push::Queued => {
+                            taken.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Push::Schedule => panic!("a running process is not scheduled"),
+                    }
+                }
+                assert_eq!(process.mail.wake(), Wake::Noted);
+            })
+        };
+        let before = read_all(process.mail.begin_close()).len();
+        let meanwhile = read_all(process.mail.close()).len();
+        assert!(meanwhile <= 1, "a message was taken by a dying process");
+        sender.join().unwrap();
+        assert_eq!(before + meanwhile, taken.load(Ordering::Relaxed));
+    });
+}
