@@ -125,6 +125,7 @@ impl<'de> Deserialize<'de> for Decimal {
 
 /// Why a text is not a decimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ParseDecimalError {
     /// Not of the form `12.5`.

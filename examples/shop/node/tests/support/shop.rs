@@ -19,12 +19,6 @@ pub(crate) struct Shop {
     directory: TempDir,
 }
 
-/// The data that a shop leaves; removed when this is dropped.
-pub(crate) struct Stopped {
-    #[allow(dead_code, reason = "not every test file that shares this looks at the data")]
-    pub(crate) directory: TempDir,
-}
-
 impl Shop {
     /// Boots with these keys of the configuration set: table, key, value.
     pub(crate) fn boot(config: &[(&str, &str, &str)]) -> Shop {
@@ -49,9 +43,10 @@ impl Shop {
         Shop { node: booted.node.clone(), address, booted, directory }
     }
 
-    pub(crate) fn stop(self) -> Stopped {
+    /// Stops the node and gives the directory of its data.
+    pub(crate) fn stop(self) -> TempDir {
         linden::block_on(self.booted.stop()).expect("the shop stops");
-        Stopped { directory: self.directory }
+        self.directory
     }
 }
 

@@ -101,7 +101,7 @@ async fn what_was_in_flight_in_a_crash_is_paid_once_when_it_is_sent_again(node: 
     let billing = start(&journal, 10).await;
     let lock = journal.lock();
     let in_flight = [pay(1, 100, "a"), pay(1, 10, "b")];
-    until_state(&billing, "committing: 1").await;
+    until_state(&billing, "waiting: 1, committing: 1").await;
     let before = billing.pid().unwrap();
     let crash = billing.crash().await;
     assert!(matches!(crash, Err(CallError::Exited(Reason::Panic(_)))), "{crash:?}");
