@@ -129,8 +129,8 @@ pub(crate) fn drop_panicked(reason: &Reason) {
 
 /// Writes a crash report for each process that ends by itself for a reason that is not orderly.
 ///
-/// A process that another one ends (a kill, a linked process's crash) has not crashed itself: whoever supervises it reports
-/// its end.
+/// APP-10: a process that another one ends (a kill, a linked process's crash) has not crashed itself: whoever supervises it
+/// reports its end.
 #[derive(Debug, Default)]
 pub struct CrashReporter;
 

@@ -24,6 +24,102 @@ mod start;
 
 /// The callbacks of a server. Usually written by `#[gen_server]`, whose page shows the code that it writes.
 ///
+/// A server is a process with a state, which handles one message at a time. OTP source: `gen_server`. The promises are SRV-01
+/// to SRV-24 in `docs/SEMANTICS.md`.
+///
+/// # Examples
+/// A server as one writes it, and its typed client:
+/// ```
+/// use std::collections::HashMap;
+///
+/// use linden::prelude::*;
+///
+/// #[derive(Default)]
+/// struct Store {
+///     items: HashMap<String, u64>,
+///     waiting: Vec<Reply<String>>,
+/// }
+///
+/// #[gen_server(name = "store")]
+/// impl Store {
+///     /// Answered when the handler returns. An `Err` is data for the caller.
+///     #[call]
+///     fn get(&self, key: String) -> Result<u64, String> {
+///         self.items.get(&key).copied().ok_or_else(|| format!("no {key} here"))
+///     }
+///
+///     /// Nobody waits for it.
+///     #[cast]
+///     fn put(&mut self, key: String, value: u64) {
+///         for reply in self.waiting.drain(..) {
+///             reply.send(key.clone());
+///         }
+///         self.items.insert(key, value);
+///     }
+///
+///     /// Answered later: the reply is kept.
+///     #[call]
+///     fn next_put(&mut self, reply: Reply<String>) {
+///         self.waiting.push(reply);
+///     }
+/// }
+///
+/// # let node = Node::start(linden::NodeOptions::default())?;
+/// # node.block_on(async {
+/// let store = Store::start(Store::default).await?;
+/// store.put("a".into(), 1);
+/// assert_eq!(store.get("a".into()).await?, Ok(1));
+/// assert_eq!(Store::named().get("b".into()).timeout(50.ms()).await?, Err("no b here".into()));
+/// store.stop(Reason::Shutdown, 5.secs()).await?;
+/// # Ok::<(), linden::BoxError>(())
+/// # })?;
+/// # node.stop(5.secs());
+/// # Ok::<(), linden::BoxError>(())
+/// ```
+///
+/// The same without the macro: one enum, one `handle`.
+/// ```
+/// use linden::Message;
+/// use linden::prelude::*;
+///
+/// enum CounterMsg {
+///     Add(u64, Reply<u64>),
+/// }
+/// impl Message for CounterMsg {}
+///
+/// struct Counter(u64);
+///
+/// impl GenServer for Counter {
+///     type Msg = CounterMsg;
+///     type Client = ServerRef<Self>;
+///
+///     fn handle<'a>(&'a mut self, msg: CounterMsg, _: &'a mut Context<Self>) -> Handled<'a> {
+///         let CounterMsg::Add(n, reply) = msg;
+///         self.0 += n;
+///         reply.send(self.0);
+///         Handled::done()
+///     }
+/// }
+///
+/// # let node = Node::start(linden::NodeOptions::default())?;
+/// # node.block_on(async {
+/// let counter = Counter::start(|| Counter(40)).await?;
+/// assert_eq!(counter.call(|reply| CounterMsg::Add(2, reply)).await?, 42);
+/// # Ok::<(), linden::BoxError>(())
+/// # })?;
+/// # node.stop(5.secs());
+/// # Ok::<(), linden::BoxError>(())
+/// ```
+///
+/// # Calling
+/// A call may be made from any async code, process or not. It waits 5 s unless [`linden_core::Call::timeout`] says otherwise, and
+/// never for a server that is dead: [`linden_core::CallError`] says what is known. A server that calls itself gets an error; what
+/// it wants of itself it does directly, or casts to [`Context::client`].
+///
+/// # Supervising
+/// In production a server is a child of a supervisor: `child("store", Store::default)` ([`crate::child`]). What can go wrong at
+/// the start belongs in `init` or in what builds the state, so that the start fails; what can go wrong later may panic.
+///
 /// # When each runs
 /// `init` once, in the server's own process, before its start returns. `handle` for each call and cast, in the order of
 /// arrival, one at a time. `handle_info` for exits (when trapping them), monitors and timers. `handle_continue` after a

@@ -27,6 +27,41 @@ const CONFIG_FILE: &str = "linden.toml";
 /// A node in the making: its applications and where its configuration comes from.
 ///
 /// `run` is what a program's main ends in; [`NodeBuilder::boot`] is for tests and for programs with a main loop of their own.
+///
+/// # Examples
+/// ```
+/// use linden::prelude::*;
+///
+/// struct Greeting;
+///
+/// #[derive(serde::Deserialize)]
+/// struct GreetingConfig {
+///     word: String,
+/// }
+///
+/// impl Application for Greeting {
+///     const NAME: &'static str = "greeting";
+///     type Config = GreetingConfig;
+///
+///     fn start(&self, config: GreetingConfig) -> Result<Supervisor, BoxError> {
+///         println!("{}!", config.word);
+///         Ok(Supervisor::one_for_one())
+///     }
+/// }
+///
+/// #[linden::main]
+/// async fn main(node: NodeBuilder) -> Result<(), NodeError> {
+///     // From `[greeting]` of linden.toml, LINDEN__GREETING__WORD, or here.
+///     let node = node.name("hello").application(Greeting).set("greeting", "word", "hello");
+///     // `node.run().await` would wait for SIGTERM, SIGINT or the application's end.
+///     let booted = node.boot().await?;
+///     assert_eq!(booted.ready.applications, ["greeting"]);
+///     booted.stop().await
+/// }
+/// ```
+///
+/// # When not to use this
+/// When Linden is one part of a program, or in a test of one server: start a [`Node`] and what you need on it.
 pub struct NodeBuilder {
     applications: Vec<Arc<dyn AnyApplication>>,
     config_file: Option<PathBuf>,
@@ -208,7 +243,7 @@ impl NodeBuilder {
     /// # Errors
     /// [`NodeError`]. A stop by a signal is none.
     pub async fn run(self) -> Result<(), NodeError> {
-        // Heard from before the first application on: a signal while they boot stops the node when they have.
+        // APP-12: heard from before the first application on: a signal while they boot stops the node when they have.
         let (mut booted, mut signals) =
             self.boot_with(|node| Signals::new(node).map_err(NodeError::Signals)).await?;
         let why = std::future::poll_fn(|cx| {
@@ -345,7 +380,7 @@ impl NodeBuilder {
     }
 }
 
-/// Each application's start function with its section. What is wrong with any of them is found before anything starts.
+/// Each application's start function with its section. APP-06: what is wrong with any of them is found before anything starts.
 fn configure(
     applications: &[Arc<dyn AnyApplication>],
     config: &Config,

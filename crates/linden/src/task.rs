@@ -18,6 +18,23 @@ use crate::supervisor::ChildSpec;
 
 /// A process that computes one value. Await it for the value, or the reason why there is none.
 ///
+/// # Examples
+/// ```
+/// use linden::prelude::*;
+///
+/// # let node = Node::start(linden::NodeOptions::default())?;
+/// # node.block_on(async {
+/// // Side by side; here, outside of processes, linked to nobody. In a process: `Task::spawn`.
+/// let tasks = (1..=3).map(|n: u64| Task::spawn_unlinked(async move { n * n }));
+/// assert_eq!(Task::await_many(tasks.collect::<Vec<_>>()).await, [Ok(1), Ok(4), Ok(9)]);
+///
+/// let crashed = Task::<()>::spawn_unlinked(async { panic!("no such file") }).await;
+/// assert!(matches!(crashed.expect_err("it crashed").0, Reason::Panic(_)));
+/// # });
+/// # node.stop(5.secs());
+/// # Ok::<(), linden::BoxError>(())
+/// ```
+///
 /// # When not to use this
 /// For something that answers more than once: write a server. For CPU-bound or blocking work:
 /// `tokio::task::spawn_blocking`.
@@ -84,7 +101,7 @@ impl<T: Send + 'static> Task<T> {
     /// Outside of every node.
     pub async fn shutdown(self, timeout: Duration) -> Option<T> {
         let node = Node::current().expect("a task is shut down inside a node");
-        // The task's end is wanted: it must not end the process that asks for it.
+        // SRV-22: the task's end is wanted, and must not end the process that asks for it.
         linden_core::unlink(self.pid);
         node.exit(self.pid, Reason::Shutdown);
         match tokio::time::timeout(timeout, self.answer).await {
@@ -130,6 +147,25 @@ impl<T> fmt::Debug for Task<T> {
 
 /// Starts tasks as its children: they are never restarted, their crashes hurt nobody, and they end with it (Elixir:
 /// `Task.Supervisor`).
+///
+/// # Examples
+/// ```
+/// use linden::TaskSupervisor;
+/// use linden::prelude::*;
+///
+/// # let node = Node::start(linden::NodeOptions::default())?;
+/// # node.block_on(async {
+/// let tree = Supervisor::one_for_one().child(TaskSupervisor::child("mails"));
+/// tree.start().await?;
+///
+/// let mails = TaskSupervisor::by_name(&Node::current().expect("on a node"), "mails");
+/// let sent = mails.spawn(async { "sent" }).await?;
+/// assert_eq!(sent.await, Ok("sent"));
+/// # Ok::<(), linden::BoxError>(())
+/// # })?;
+/// # node.stop(5.secs());
+/// # Ok::<(), linden::BoxError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TaskSupervisor(Named<Start>);
 

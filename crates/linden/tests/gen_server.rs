@@ -937,6 +937,42 @@ fn the_state_is_dropped_before_anybody_hears_of_the_end() {
     });
 }
 
+// proves: SRV-12, DEATH-02
+#[test]
+fn a_monitor_that_is_set_up_while_a_server_dies_speaks_when_its_state_and_name_are_gone() {
+    type Waits = std::pin::Pin<Box<dyn Future<Output = Reason> + Send>>;
+    struct Dying {
+        node: Node,
+        own: Pid,
+        waits: Arc<std::sync::Mutex<Option<Waits>>>,
+    }
+    impl Drop for Dying {
+        fn drop(&mut self) {
+            let (node, own) = (self.node.clone(), self.own);
+            let waits: Waits = Box::pin(async move {
+                let reason = node.wait_exit(own).await;
+                assert_eq!(node.whereis("dying"), None, "its name is free");
+                reason
+            });
+            *self.waits.lock().expect("nobody panics with the lock") = Some(begun(waits));
+        }
+    }
+    check(SEEDS, |node| async move {
+        let waits = Arc::default();
+        let place = Arc::clone(&waits);
+        let dying = node.spawn(move |cx: Cx<()>| async move {
+            cx.register("dying").expect("the name is free");
+            let _state = Dying { node: cx.node().clone(), own: cx.pid(), waits: place };
+            std::future::pending::<()>().await;
+        });
+        settle().await;
+        node.exit(dying.pid(), Reason::Kill);
+        settle().await;
+        let waits = waits.lock().expect("nobody panics with the lock").take();
+        assert_eq!(waits.expect("the state was dropped").await, Reason::NoProc);
+    });
+}
+
 // proves: SRV-08
 #[test]
 fn a_debug_of_the_state_that_panics_hurts_nobody() {

@@ -188,7 +188,7 @@ fn a_supervisor_has_a_name_and_its_reference_follows_it() {
 
 // ---- Strategies
 
-// proves: SUP-03, SUP-04, SUP-05
+// proves: SUP-03, SUP-05
 #[test]
 fn each_strategy_restarts_whom_it_says_in_order() {
     type Make = fn() -> Supervisor;
@@ -557,6 +557,44 @@ fn a_named_child_is_restarted_thousands_of_times_without_a_collision() {
         }
         let rows = supervisor.which_children().await.expect("it lives");
         assert_eq!(rows[0].restarts, 2_400, "no restart had to be tried again");
+    });
+}
+
+// proves: SUP-12
+#[test]
+fn siblings_that_crash_while_they_are_stopped_are_restarted_without_a_collision() {
+    const ROUNDS: u32 = 600;
+    on_node(2, |cx| async move {
+        let journal = Journal::new();
+        // Not one restart may be tried twice.
+        let mut supervisor = Supervisor::one_for_all().intensity(ROUNDS, 3_600.secs());
+        for id in ["a", "b", "c"] {
+            supervisor = supervisor.child(Cradle::new(id, &journal).child());
+        }
+        let supervisor = supervisor.start().await.expect("all start");
+        for _ in 0..ROUNDS {
+            let rows = supervisor.which_children().await.expect("no name was taken");
+            let pids = rows.iter().filter_map(|row| match row.state {
+                ChildState::Running(pid) => Some(pid),
+                _ => None,
+            });
+            let ends: Vec<_> = pids.map(|pid| (pid, watch(cx.node(), pid))).collect();
+            assert_eq!(ends.len(), 3);
+            for (pid, end) in ends {
+                if let Some(kid) = ServerRef::<kid::Kid>::by_pid(cx.node(), pid) {
+                    kid::KidClient::from(kid).end(How::Panic);
+                }
+                drop(end);
+            }
+            while ["a", "b", "c"].iter().any(|&name| {
+                cx.node()
+                    .whereis(name)
+                    .is_none_or(|pid| rows.iter().any(|row| row.state == ChildState::Running(pid)))
+            }) {
+                linden_core::yield_now().await;
+            }
+        }
+        assert!(supervisor.pid().is_some_and(|pid| cx.node().is_alive(pid)));
     });
 }
 

@@ -114,7 +114,7 @@ fn judge(ended: &Running, reason: &Reason) -> bool {
     let application = ended.application.name();
     let node_stops = match ended.application.kind() {
         ApplicationKind::Permanent => true,
-        // OTP: any reason but `normal`; a tree that gave up ends with `shutdown`.
+        // APP-05: any reason but `normal`, as in OTP; a tree that gave up ends with `shutdown`.
         ApplicationKind::Transient => *reason != Reason::Normal,
         ApplicationKind::Temporary => false,
     };
@@ -145,7 +145,7 @@ async fn start(
     Ok(started?.pid().expect("just started"))
 }
 
-/// Lets an application drain. Neither a panic nor a drain without end keeps the others from being stopped.
+/// Lets an application drain. APP-09: neither a panic nor a drain without end keeps the others from being stopped.
 async fn prepare_stop(application: &Arc<dyn AnyApplication>, grace: Duration) {
     let name = application.name();
     let drain = async { guard(application.prepare_stop()).await.map_err(panic_reason) };

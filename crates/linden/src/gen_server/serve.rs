@@ -253,13 +253,12 @@ where
         Err(panic) => {
             let reason = panic_reason(panic);
             cx.cx.set_exit_reason(&reason);
-            leave_detail(cx, Some("init"), None);
             Err(refuse(cx, birth.name.as_deref(), birth.started, Stop::Because(reason)))
         }
     }
 }
 
-/// The start fails: the name is free before the starter hears of it, so that it may try again at once.
+/// The start fails. SRV-03: the name is free before the starter hears of it, so that it may try again at once.
 fn refuse<S: GenServer>(
     cx: &Context<S>,
     name: Option<&str>,
@@ -269,6 +268,7 @@ fn refuse<S: GenServer>(
     if let Some(name) = name {
         cx.node().unregister(name);
     }
+    leave_detail(cx, Some("init"), None);
     let reason = match &stop {
         Stop::Because(reason) => reason.clone(),
         Stop::Ignore => Reason::Normal,
@@ -285,7 +285,7 @@ async fn rare<S: GenServer>(
 ) -> Turn {
     let (during, ran) = match mail {
         None => ("timeout", guard(Box::pin(state.handle_timeout(cx))).await),
-        // A server that traps exits ends with its parent, through terminate, as OTP's does.
+        // SRV-16: a server that traps exits ends with its parent, through terminate, as OTP's does.
         Some(Mail::Info(Info::Exit { from, reason })) if cx.cx.is_told_by(from) => {
             return Ending::of_reason(reason).into();
         }
@@ -339,7 +339,7 @@ async fn end<S: GenServer>(mut state: S, mut cx: Context<S>, ending: Ending) -> 
     }
     let is_reported = !reason.is_orderly() && cx.cx.wants_crash_detail();
     let mut state_shown = is_reported.then(|| shown(&state)).flatten();
-    // Replies that the state has kept are answered with the exit reason.
+    // SRV-12: the state goes now; SRV-07: replies that it has kept are answered with the exit reason.
     let dropped = cx.cx.end_with(&reason, || catch_unwind(AssertUnwindSafe(|| drop(state))));
     if let Err(panic) = dropped {
         let panicked = panic_reason(panic);

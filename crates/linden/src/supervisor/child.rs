@@ -42,7 +42,7 @@ pub(super) enum NameChoice {
 /// A start on its way.
 pub(super) type Starting<'a> = Pin<Box<dyn Future<Output = Result<Pid, StartError>> + Send + 'a>>;
 
-/// A start whose panics are failures: the supervisor must not crash because a child's factory does.
+/// A start whose panics are failures. SUP-18: the supervisor does not crash because a child's factory does.
 pub(super) async fn guarded<'a>(start: impl FnOnce() -> Starting<'a>) -> Result<Pid, StartError> {
     let failed = |panic| StartError::Init(panic_reason(panic));
     let starting = catch_unwind(AssertUnwindSafe(start)).map_err(failed)?;
@@ -274,7 +274,7 @@ where
             let NameChoice::Given(name) = name else {
                 return Ok(linden_core::spawn_link(|cx| (self.body)(cx)).pid());
             };
-            // It takes its name itself, before its body runs: one that ends at once has had it.
+            // SUP-13: it takes its name itself, before its body runs: one that ends at once has had it.
             let (started, waits) = reply_channel();
             let address = linden_core::spawn_link(|cx: Cx<M>| {
                 let (node, pid, name) = (cx.node().clone(), cx.pid(), name.clone());

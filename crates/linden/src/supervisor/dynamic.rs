@@ -30,6 +30,50 @@ use crate::report::SupervisorEvent;
 const CHILD: &str = "(dynamic)";
 
 /// The specification of a dynamic supervisor, whose children are started with arguments of type `A`.
+///
+/// The children are all alike, have no ids, and come and go at run time: one for each connection, account or job. One that
+/// is restarted is built from the arguments that it was started with.
+///
+/// # Examples
+/// ```
+/// use linden::prelude::*;
+///
+/// struct Account {
+///     owner: String,
+/// }
+///
+/// #[gen_server]
+/// impl Account {
+///     #[call]
+///     fn owner(&self) -> String {
+///         self.owner.clone()
+///     }
+/// }
+///
+/// # let node = Node::start(linden::NodeOptions::default())?;
+/// # node.block_on(async {
+/// let accounts = DynamicSupervisor::<String>::new(|owner: &String| {
+///     let owner = owner.clone();
+///     move || Account { owner }
+/// });
+/// let accounts = accounts.transient().intensity(100, 1.secs()).start().await?;
+///
+/// let pid = accounts.start_child("ada".to_owned()).await?;
+/// let account = ServerRef::<Account>::by_pid(&Node::current().expect("on a node"), pid);
+/// let account = AccountClient::from(account.expect("it lives"));
+/// assert_eq!(account.owner().await?, "ada");
+///
+/// accounts.terminate_child(pid).await?;
+/// assert_eq!(accounts.count_children().await?.active, 0);
+/// # Ok::<(), linden::BoxError>(())
+/// # })?;
+/// # node.stop(5.secs());
+/// # Ok::<(), linden::BoxError>(())
+/// ```
+///
+/// # When not to use this
+/// For children that differ or depend on each other: [`super::Supervisor`]. For work that is done once: a
+/// [`crate::TaskSupervisor`].
 #[derive(Clone)]
 pub struct DynamicSupervisor<A> {
     template: Arc<dyn Template<A>>,
@@ -480,9 +524,9 @@ impl<A: Clone + Send + Sync + 'static> Process<A> {
         self.reporter().write(SupervisorEvent::StopFailed, subject);
     }
 
-    /// Stops all children at once: asked together, killed together when the time is up. Gives back the process's end.
+    /// SUP-16: stops all children at once: asked together, killed together when the time is up. Gives back the process's end.
     ///
-    /// Each is monitored for it, so that one that took its link down is waited for as well.
+    /// SUP-21: each is monitored for it, so that one that took its link down is waited for as well.
     async fn stop_all(mut self) -> Cx<Request<A>> {
         let none = DynamicChildren::new(Terms::WORKER, self.intensity, AutoShutdown::Never)
             .expect("the intensity was checked");

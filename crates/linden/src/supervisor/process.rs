@@ -533,8 +533,8 @@ impl Process {
     }
 }
 
-/// Whether an exit signal of `from` means that a process of this node has ended. One that lives has sent it by hand, which
-/// is no news of a child (OTP takes it for the child's end).
+/// Whether an exit signal of `from` means that a process of this node has ended. SUP-19: one that lives has sent it by hand,
+/// which is no news of a child (OTP takes it for the child's end).
 pub(super) fn has_ended<M: Message>(cx: &Cx<M>, from: Pid) -> bool {
     from.node() == cx.pid().node() && !cx.node().is_alive(from)
 }

@@ -12,7 +12,54 @@ use crate::error::StartError;
 
 /// A supervisor that can be started, again and again: its children are factories.
 ///
-/// OTP source: `supervisor`. Defaults as OTP's: one restart in 5 s, no auto-shutdown.
+/// OTP source: `supervisor`. Defaults as OTP's: one restart in 5 s, no auto-shutdown. All keys are on the page of
+/// [`crate::supervisor`].
+///
+/// # Examples
+/// ```
+/// use linden::prelude::*;
+///
+/// #[derive(Default)]
+/// struct Counter(u64);
+///
+/// #[gen_server(name = "counter")]
+/// impl Counter {
+///     #[call]
+///     fn add(&mut self, n: u64) -> u64 {
+///         self.0 += n;
+///         self.0
+///     }
+///
+///     #[cast]
+///     fn crash(&mut self) {
+///         panic!("let it crash");
+///     }
+/// }
+///
+/// # let node = Node::start(linden::NodeOptions::default())?;
+/// # node.block_on(async {
+/// let tree = Supervisor::one_for_one()
+///     .intensity(3, 5.secs())
+///     .child(child("counter", Counter::default))
+///     .child(supervisor_child("more", || {
+///         Supervisor::rest_for_one()
+///             .child(child("second", Counter::default).unnamed().transient())
+///             .child(process_child("plain", |_| std::future::pending::<()>()))
+///     }));
+/// let supervisor = tree.start().await?;
+///
+/// let counter = Counter::named();
+/// assert_eq!(counter.add(2).await?, 2);
+/// counter.crash();
+/// while counter.add(0).await != Ok(0) {} // for some microseconds the name is nobody's
+/// assert_eq!(counter.add(1).await?, 1, "a new process under the same name, with a new state");
+///
+/// supervisor.stop(Reason::Shutdown).await?;
+/// # Ok::<(), linden::BoxError>(())
+/// # })?;
+/// # node.stop(5.secs());
+/// # Ok::<(), linden::BoxError>(())
+/// ```
 ///
 /// # When not to use this
 /// For children that come and go at run time and are all alike: [`super::DynamicSupervisor`].

@@ -20,7 +20,7 @@ pub fn exit_kind(reason: &Reason) -> ExitKind {
 
 /// Stops a child by its terms and waits for its end. The child may have died already: then its own reason is returned.
 ///
-/// The child is monitored for it, so that one that took its link down ends as well; what its link still says is not heard as
+/// SUP-21: the child is monitored for it, so that one that took its link down ends as well; what its link still says is not heard as
 /// news by the supervisor, for it forgets the child.
 pub(crate) async fn stop_child<M: Message>(cx: &mut Cx<M>, pid: Pid, shutdown: Shutdown) -> Reason {
     let reference = cx.monitor(pid);
