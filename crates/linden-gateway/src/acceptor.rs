@@ -27,10 +27,11 @@ pub(crate) struct Newcomer {
 pub(crate) struct Parts {
     pub(crate) stream: TcpStream,
     pub(crate) peer: SocketAddr,
-    pub(crate) place: Place,
+    pub(crate) place: Arc<Place>,
 }
 
-/// A connection's place among those that may be open. It counts as open as long as this is there.
+/// A connection's place among those that may be open. It counts as open as long as this is there: held by its process, and
+/// by its socket, which a handler may take over.
 pub(crate) struct Place {
     shared: Arc<Shared>,
     _permit: OwnedSemaphorePermit,
@@ -50,7 +51,7 @@ impl Newcomer {
         permit: OwnedSemaphorePermit,
     ) -> Self {
         shared.counts.connection_accepted();
-        let place = Place { shared: shared.clone(), _permit: permit };
+        let place = Arc::new(Place { shared: shared.clone(), _permit: permit });
         Self { shared, parts: Some(Parts { stream, peer, place }) }
     }
 

@@ -1,14 +1,15 @@
 //! One connection: a process that serves HTTP/1.1 on a socket, keeps the client to its pace, and ends in good order when it
 //! is told to.
 //!
-//! Handlers run inside of it. It traps no exits: whoever ends the process closes the socket.
+//! Handlers run inside of it. It traps no exits: whoever ends the process closes the socket. When a handler takes the
+//! connection over (an upgrade), the process hands the socket out and ends.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use hyper::server::conn::http1::{Builder, Connection};
+use hyper::server::conn::http1::{Builder, UpgradeableConnection};
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use linden::{Cx, Mail, Message, Reason};
@@ -41,8 +42,8 @@ impl Message for Told {
 
 /// The future of a connection's process.
 pub(crate) async fn serve(mut cx: Cx<Told>, parts: Parts, shared: Arc<Shared>) -> Reason {
-    // The place goes last, when the socket is closed.
-    let Parts { stream, peer, place: _place } = parts;
+    // The process's share of the place goes last, when all that the connection was doing is dropped.
+    let Parts { stream, peer, place } = parts;
     cx.set_label(format!("http {peer}"));
     // Responses are written whole; waiting for more to send would only delay them. A socket that refuses is dead anyway.
     let _ = stream.set_nodelay(true);
@@ -50,8 +51,8 @@ pub(crate) async fn serve(mut cx: Cx<Told>, parts: Parts, shared: Arc<Shared>) -
     let timeouts = Timeouts { header: limits.header_timeout, idle: limits.idle_timeout };
     let watch = Arc::new(Watch::new(cx.node().clone(), timeouts));
     let routing = Routing { shared: shared.clone(), watch: watch.clone(), peer: PeerAddr(peer) };
-    let wire = TokioIo::new(Wire::new(stream, watch.clone()));
-    let connection = pin!(builder(limits).serve_connection(wire, routing));
+    let wire = TokioIo::new(Wire::new(stream, watch.clone(), place.clone()));
+    let connection = pin!(builder(limits).serve_connection(wire, routing).with_upgrades());
     let end = run(&mut cx, connection, &watch).await;
     match end {
         End::Closed(Ok(())) => {}
@@ -96,7 +97,7 @@ enum Event {
 
 async fn run<S>(
     cx: &mut Cx<Told>,
-    mut connection: Pin<&mut Connection<TokioIo<Wire>, S>>,
+    mut connection: Pin<&mut UpgradeableConnection<TokioIo<Wire>, S>>,
     watch: &Watch,
 ) -> End
 where
@@ -133,7 +134,7 @@ enum PollFirst {
 
 async fn next_event<S>(
     cx: &mut Cx<Told>,
-    mut connection: Pin<&mut Connection<TokioIo<Wire>, S>>,
+    mut connection: Pin<&mut UpgradeableConnection<TokioIo<Wire>, S>>,
     watch: &Watch,
     deadline: Option<Moment>,
     mut poll_first: PollFirst,

@@ -13,6 +13,7 @@ use axum::extract::MatchedPath;
 use http::header::EXPECT;
 use http::{Method, StatusCode, Uri};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use parking_lot::Mutex;
 
 use crate::pace::{BodyAhead, Moment, WaitedFor};
@@ -33,6 +34,7 @@ pub(crate) struct Exchange {
     body_bytes_max: AtomicU64,
     body_is_too_large: AtomicBool,
     expects_continue: bool,
+    may_upgrade: bool,
     leftover: Mutex<Leftover>,
 }
 
@@ -72,6 +74,7 @@ impl Exchange {
             body_bytes_max: AtomicU64::new(shared.limits.body_bytes_max),
             body_is_too_large: AtomicBool::new(false),
             expects_continue: request.headers().contains_key(EXPECT),
+            may_upgrade: request.extensions().get::<OnUpgrade>().is_some(),
             leftover: Mutex::default(),
             shared,
             watch,
@@ -144,7 +147,18 @@ impl Exchange {
     pub(crate) fn answered(&self, status: StatusCode) {
         self.shared.counts.request_served();
         self.log(status.as_u16());
-        self.watch.answered(self.number);
+        if self.is_upgraded_by(status) {
+            self.watch.upgraded(self.number);
+        } else {
+            self.watch.answered(self.number);
+        }
+    }
+
+    /// Whether the connection passes to the handler with a response of this status.
+    pub(crate) fn is_upgraded_by(&self, status: StatusCode) -> bool {
+        let agreed = status == StatusCode::SWITCHING_PROTOCOLS
+            || self.method == Method::CONNECT && status.is_success();
+        self.may_upgrade && agreed
     }
 
     /// Whether the connection ends after this response.

@@ -6,7 +6,7 @@
 //! is over is told from the present request by its number.
 //!
 //! Invariant: in each phase but a response that is being made there is a deadline, so no client holds a connection for
-//! nothing.
+//! nothing. A connection that a handler has taken over is no longer the pace's.
 
 use std::time::Duration;
 
@@ -61,6 +61,8 @@ enum Phase {
     Answering,
     /// Between two requests.
     Idle { since: Moment },
+    /// A handler takes the connection over: its client's pace is that handler's affair.
+    Upgraded,
     /// All is written and the rest of what the client sends is dropped.
     Lingering { since: Moment },
 }
@@ -200,6 +202,13 @@ impl Pace {
         }
     }
 
+    /// The response's head is there, and with it the connection passes to the handler.
+    pub(crate) fn upgraded(&mut self, request: u64) {
+        if self.request == request {
+            self.phase = Phase::Upgraded;
+        }
+    }
+
     /// The response's body is made to its end, or dropped.
     pub(crate) fn answer_ended(&mut self, request: u64, now: Moment) {
         if self.request == request && self.phase == Phase::Answering {
@@ -220,15 +229,16 @@ impl Pace {
         }
     }
 
-    /// The connection is to end after its present request. Says whether it may end at once if it is idle; a client that
-    /// has just connected is waited for a little.
+    /// The connection is to end after its present request. Says whether hyper is told at once; a client that has just
+    /// connected is waited for a little.
     pub(crate) fn drain(&mut self, now: Moment) -> DrainNow {
         self.draining = true;
         match &mut self.phase {
             Phase::Opening { since } => {
                 *since = now;
-                DrainNow::AfterFirstRequest
+                DrainNow::WithResponse
             }
+            Phase::Handling { .. } => DrainNow::WithResponse,
             _ => DrainNow::Yes,
         }
     }
@@ -236,7 +246,7 @@ impl Pace {
     /// Everything is written and the socket is to be closed.
     pub(crate) fn closing(&mut self, now: Moment) -> Closing {
         let refused_head = matches!(self.phase, Phase::Head { .. });
-        if refused_head || self.body_unread {
+        if self.phase != Phase::Upgraded && (refused_head || self.body_unread) {
             self.phase = Phase::Lingering { since: now };
             self.write_blocked = None;
             self.body_awaited = None;
@@ -267,7 +277,7 @@ impl Pace {
             Phase::GivenUp { since, .. } | Phase::Idle { since } => {
                 Some(since.saturating_add(self.timeouts.idle))
             }
-            Phase::Answering => None,
+            Phase::Answering | Phase::Upgraded => None,
             Phase::Lingering { since } => Some(since.saturating_add(LINGER)),
         }
     }
@@ -327,8 +337,9 @@ pub(crate) enum BodyAhead {
 pub(crate) enum DrainNow {
     /// Now: an idle one closes, a busy one ends its request.
     Yes,
-    /// When its first request has begun.
-    AfterFirstRequest,
+    /// The next response will say that it is the last. Told now, hyper would say so in the place of a handler that takes
+    /// the connection over.
+    WithResponse,
 }
 
 #[cfg(test)]

@@ -122,6 +122,9 @@ impl Answer {
             None => response,
         };
         let leftover = exchange.take_leftover();
+        if exchange.is_upgraded_by(response.status()) {
+            return Self { response, rest: None };
+        }
         if exchange.is_last() || matches!(leftover, Leftover::Unasked) {
             close_after(response.headers_mut());
         }

@@ -64,6 +64,10 @@ impl Watch {
         self.pace.lock().answered(request);
     }
 
+    pub(crate) fn upgraded(&self, request: u64) {
+        self.pace.lock().upgraded(request);
+    }
+
     pub(crate) fn answer_ended(&self, request: u64) {
         self.pace.lock().answer_ended(request, self.now());
     }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::acceptor::Place;
 use crate::pace::Closing;
 use crate::watch::Watch;
 
@@ -22,6 +23,8 @@ pub(crate) struct Wire {
     stream: TcpStream,
     watch: Arc<Watch>,
     end: End,
+    /// Goes last, when the socket is closed. It is here so that a connection which a handler took over counts as open.
+    _place: Arc<Place>,
 }
 
 /// How far the closing is.
@@ -33,8 +36,8 @@ enum End {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: TcpStream, watch: Arc<Watch>) -> Self {
-        Self { stream, watch, end: End::Open }
+    pub(crate) fn new(stream: TcpStream, watch: Arc<Watch>, place: Arc<Place>) -> Self {
+        Self { stream, watch, end: End::Open, _place: place }
     }
 
     fn written(&self, polled: &Poll<io::Result<usize>>) {

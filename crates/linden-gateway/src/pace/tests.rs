@@ -140,14 +140,17 @@ fn what_an_earlier_request_left_behind_changes_nothing() {
 #[test]
 fn a_draining_connection_waits_a_little_for_a_first_request_only() {
     let mut pace = opened();
-    assert_eq!(pace.drain(secs(5)), DrainNow::AfterFirstRequest);
+    assert_eq!(pace.drain(secs(5)), DrainNow::WithResponse);
     check(&mut pace, 6, Due::Close(CloseCause::SlowHead));
     let mut pace = opened();
-    assert_eq!(pace.drain(secs(5)), DrainNow::AfterFirstRequest);
+    assert_eq!(pace.drain(secs(5)), DrainNow::WithResponse);
     pace.read(secs(5));
     check(&mut pace, 15, Due::Close(CloseCause::SlowHead));
     assert_eq!(idle().drain(secs(100)), DrainNow::Yes);
-    assert_eq!(handling(BodyAhead::No).drain(secs(101)), DrainNow::Yes);
+    let mut pace = handling(BodyAhead::No);
+    assert_eq!(pace.drain(secs(101)), DrainNow::WithResponse);
+    pace.answered(1);
+    assert_eq!(pace.drain(secs(102)), DrainNow::Yes);
 }
 
 #[test]
@@ -166,6 +169,17 @@ fn a_client_that_may_still_be_sending_is_lingered_for() {
     pace.answered(1);
     pace.answer_ended(1, secs(101));
     assert_eq!(pace.closing(secs(101)), Closing::AtOnce);
+}
+
+#[test]
+fn a_connection_that_a_handler_took_over_has_no_deadline_and_closes_at_once() {
+    let mut pace = handling(BodyAhead::Yes);
+    pace.upgraded(1);
+    pace.answer_ended(1, secs(101));
+    pace.read(secs(102));
+    assert_eq!((pace.deadline(), pace.due(secs(10_000))), (None, Due::NotYet));
+    assert_eq!(pace.drain(secs(103)), DrainNow::Yes);
+    assert_eq!(pace.closing(secs(103)), Closing::AtOnce);
 }
 
 #[test]

@@ -137,6 +137,11 @@ impl Client {
         }
     }
 
+    /// So many bytes, whatever they are.
+    pub(crate) async fn take(&mut self, count: usize) -> Vec<u8> {
+        self.bytes(count).await
+    }
+
     async fn bytes(&mut self, count: usize) -> Vec<u8> {
         while self.read.len() < count {
             self.more().await;

@@ -10,3 +10,4 @@ mod requests;
 mod served;
 mod services;
 mod streams;
+mod upgrades;
