@@ -42,6 +42,7 @@ compile_error!(
 );
 
 // The protocols, which loom explores. They stand on `sync` alone.
+mod asymmetric;
 mod idle;
 mod lifo;
 mod mailbox;

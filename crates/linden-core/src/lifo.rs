@@ -1,50 +1,95 @@
 //! The slot for the process that a worker just woke: it runs next, while what it needs is still in the cache.
 //!
-//! Its worker puts and takes; anybody may steal, so that a process is not stranded behind a worker that is stuck.
+//! Its worker puts and takes by plain loads and stores, some hundred million times a second; the watch may steal, so that a
+//! process is not stranded behind a worker that is stuck. The two meet in Dekker's way: the worker empties the slot and then
+//! looks for a thief, the thief announces itself and then looks into the slot ([`crate::asymmetric`]). A worker that finds a
+//! thief waits for its decision, some microseconds. What was stolen stays in the slot until the worker comes by.
 
 use std::ptr::{self, NonNull};
 
-use crate::sync::{AtomicPtr, Ordering, order};
+use crate::asymmetric::AsymmetricFence;
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, order, spin_hint};
+
+/// No thief.
+const ABSENT: usize = 0;
+/// The thief looks into the slot.
+const LOOKING: usize = 1;
+/// What is in the slot is the thief's.
+const STOLEN: usize = 2;
 
 /// A slot for one pointer. The pointer's duty (to run the process) passes with it.
 #[derive(Debug)]
 pub(crate) struct LifoSlot<T> {
-    /// Filled by the owner alone (`Release`), emptied by anybody (`Acquire`).
+    /// Written by the owner alone. The store of a task releases what the owner wrote to it before.
     next: AtomicPtr<T>,
+    /// `ABSENT`, `LOOKING` or `STOLEN`. The thief goes from the first to the second and from there to the first or third;
+    /// the owner goes from the third to the first, which releases its emptying of the slot to the next thief.
+    thief: AtomicUsize,
+    fence: AsymmetricFence,
 }
 
 impl<T> LifoSlot<T> {
     pub(crate) fn new() -> Self {
-        Self { next: AtomicPtr::new(ptr::null_mut()) }
+        Self {
+            next: AtomicPtr::new(ptr::null_mut()),
+            thief: AtomicUsize::new(ABSENT),
+            fence: AsymmetricFence::new(),
+        }
     }
 
     /// Puts `task` and says what it displaced. Owner only.
     #[must_use]
     pub(crate) fn put(&self, task: NonNull<T>) -> Option<NonNull<T>> {
-        if self.next.load(Ordering::Relaxed).is_null() {
-            // Only the owner fills the slot, so it stays empty until this store: no exchange is needed.
-            self.next.store(task.as_ptr(), order!("lifo_put_release", Release));
-            return None;
-        }
-        NonNull::new(self.next.swap(task.as_ptr(), Ordering::AcqRel))
+        let displaced = self.take();
+        self.next.store(task.as_ptr(), order!("lifo_put_release", Release));
+        displaced
     }
 
-    /// Takes what is there: the owner's way to run it, a thief's way to steal it.
+    /// Takes what is there, to run it. Owner only.
+    #[inline]
     pub(crate) fn take(&self) -> Option<NonNull<T>> {
-        if self.next.load(Ordering::Relaxed).is_null() {
-            return None;
+        let task = NonNull::new(self.next.load(Ordering::Relaxed))?;
+        self.next.store(ptr::null_mut(), Ordering::Relaxed);
+        self.fence.light();
+        if cfg!(linden_weaken = "lifo_take_blind") || self.thief.load(Ordering::Relaxed) == ABSENT {
+            return Some(task);
         }
-        if cfg!(linden_weaken = "lifo_take_twice") {
-            // The omitted step: reading and emptying in two steps lets two takers have it.
-            let task = self.next.load(Ordering::Acquire);
-            self.next.store(ptr::null_mut(), Ordering::Release);
-            return NonNull::new(task);
-        }
-        NonNull::new(self.next.swap(ptr::null_mut(), Ordering::Acquire))
+        self.take_beside_a_thief(task)
     }
 
+    #[cold]
+    fn take_beside_a_thief(&self, task: NonNull<T>) -> Option<NonNull<T>> {
+        loop {
+            match self.thief.load(Ordering::Acquire) {
+                ABSENT => return Some(task),
+                STOLEN => {
+                    // No weakening is planted here: the two sides' fences order the emptying as well.
+                    self.thief.store(ABSENT, Ordering::Release);
+                    return None;
+                }
+                _ => spin_hint(),
+            }
+        }
+    }
+
+    /// Takes what is there although this is not the owner. One thief at a time; it may come away with nothing although there
+    /// is something: then the owner is there as well.
+    #[must_use]
+    pub(crate) fn steal(&self) -> Option<NonNull<T>> {
+        if self.thief.load(Ordering::Acquire) != ABSENT {
+            return None;
+        }
+        self.thief.store(LOOKING, Ordering::Relaxed);
+        let found = self.fence.heavy().then(|| self.next.load(Ordering::Acquire));
+        let stolen = found.and_then(NonNull::new);
+        let state = if stolen.is_some() { STOLEN } else { ABSENT };
+        self.thief.store(state, Ordering::Release);
+        stolen
+    }
+
+    /// Whether there is nothing to take or steal; may be old when it is read.
     pub(crate) fn is_empty(&self) -> bool {
-        self.next.load(Ordering::Relaxed).is_null()
+        self.next.load(Ordering::Relaxed).is_null() || self.thief.load(Ordering::Relaxed) == STOLEN
     }
 }
 
@@ -62,6 +107,23 @@ mod loom_tests {
         runs: UnsafeCell<usize>,
     }
 
+    impl Task {
+        fn new() -> Self {
+            Self { runs: UnsafeCell::new(0) }
+        }
+
+        /// What the owner writes before it puts the task: whoever runs it must see that.
+        fn prepare(&self) {
+            // SAFETY: not put yet, so it is the owner's.
+            self.runs.with_mut(|runs| unsafe { *runs = 0 });
+        }
+
+        fn assert_run_once(&self) {
+            // SAFETY: the thief ended.
+            assert_eq!(self.runs.with(|runs| unsafe { *runs }), 1);
+        }
+    }
+
     fn run(task: NonNull<Task>) {
         // SAFETY: the tasks outlive the threads; loom reports two runners at once.
         let task = unsafe { task.as_ref() };
@@ -72,27 +134,19 @@ mod loom_tests {
     #[test]
     fn loom_a_task_in_the_lifo_slot_is_run_once_by_owner_or_thief() {
         loom::model(|| {
-            let tasks: Arc<Vec<Task>> =
-                Arc::new((0..2).map(|_| Task { runs: UnsafeCell::new(0) }).collect());
+            let tasks: Arc<Vec<Task>> = Arc::new((0..2).map(|_| Task::new()).collect());
             let slot = Arc::new(LifoSlot::new());
-            // The owner prepares the tasks, as a waker does, before they are put.
-            for task in tasks.iter() {
-                // SAFETY: no other thread yet.
-                task.runs.with_mut(|runs| unsafe { *runs = 0 });
-            }
             let thief = {
                 let (slot, tasks) = (slot.clone(), tasks.clone());
                 thread::spawn(move || {
-                    if let Some(task) = slot.take() {
+                    if let Some(task) = slot.steal() {
                         run(task);
                     }
                     drop(tasks);
                 })
             };
-            // The owner writes to the task before it puts it: the thief must see that.
             for task in tasks.iter() {
-                // SAFETY: not put yet, so it is the owner's.
-                task.runs.with_mut(|runs| unsafe { *runs = 0 });
+                task.prepare();
                 if let Some(displaced) = slot.put(NonNull::from(task)) {
                     run(displaced);
                 }
@@ -101,11 +155,39 @@ mod loom_tests {
                 run(task);
             }
             thief.join().unwrap();
-            assert!(slot.is_empty());
-            for task in tasks.iter() {
-                // SAFETY: the thief ended.
-                assert_eq!(task.runs.with(|runs| unsafe { *runs }), 1);
+            assert!(slot.is_empty() && slot.take().is_none());
+            tasks.iter().for_each(Task::assert_run_once);
+        });
+    }
+
+    #[test]
+    fn loom_a_second_theft_never_takes_what_the_first_one_took() {
+        loom::model(|| {
+            let tasks: Arc<Vec<Task>> = Arc::new((0..2).map(|_| Task::new()).collect());
+            let slot = Arc::new(LifoSlot::new());
+            tasks[0].prepare();
+            assert!(slot.put(NonNull::from(&tasks[0])).is_none());
+            let thief = {
+                let (slot, tasks) = (slot.clone(), tasks.clone());
+                thread::spawn(move || {
+                    for task in [slot.steal(), slot.steal()].into_iter().flatten() {
+                        run(task);
+                    }
+                    drop(tasks);
+                })
+            };
+            if let Some(task) = slot.take() {
+                run(task);
             }
+            tasks[1].prepare();
+            if let Some(displaced) = slot.put(NonNull::from(&tasks[1])) {
+                run(displaced);
+            }
+            if let Some(task) = slot.take() {
+                run(task);
+            }
+            thief.join().unwrap();
+            tasks.iter().for_each(Task::assert_run_once);
         });
     }
 }

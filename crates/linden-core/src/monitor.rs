@@ -86,7 +86,7 @@ fn look(node: &NodeInner, seen: &mut Seen) {
             .zip(node.remotes.iter())
             .filter(|((now, before), worker)| now == before && worker.has_work())
             .map(|(_, worker)| {
-                if let Some(task) = worker.lifo.take() {
+                if let Some(task) = worker.lifo.steal() {
                     node.injector.push(task);
                 }
             })
