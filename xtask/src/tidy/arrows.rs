@@ -26,6 +26,7 @@ const TABLE: &[Row] = &[
     // A payment names the account that `auth` keeps.
     Row { from: "shop-billing", normal: &["linden", "shop-auth"], dev: &[] },
     Row { from: "shop-data-processing", normal: &["linden"], dev: &[] },
+    Row { from: "shop-storage", normal: &["linden"], dev: &[] },
     Row {
         from: "shop-web",
         normal: &["linden", "linden-gateway", "shop-auth", "shop-billing", "shop-data-processing"],
