@@ -425,7 +425,7 @@ impl<M: Message> Cx<M> {
                 node.timers.cancel(key)?
             }
         };
-        Some(Duration::from_millis(deadline.saturating_sub(node.timers.now())))
+        Some(Duration::from_millis(deadline.saturating_sub(node.update_clock())))
     }
 
     /// Takes the oldest mail, waiting for it if need be.

@@ -6,17 +6,23 @@
 //! every five seconds. A future that is polled by another waker than its process's own (in a `FuturesUnordered`, or outside
 //! of processes) arms a timer of its own, with that waker.
 //!
-//! A deadline is checked against the node's coarse clock and is never early.
+//! A deadline is checked against the node's coarse clock and is never early. To read the clock for each call would cost a
+//! fifth of it. So a wait of a second or more that begins inside a process is measured from the coarse clock as well, which
+//! the watch moves every 10 ms while a worker is awake ([`monitor::TICK`]), and is [`COARSE_ERROR_TICKS`] longer for that.
+//! Outside of processes the node may have slept for long, and the clock is read.
 
 use std::task::{Context, Poll, Waker};
 
 use crate::id::LocalPid;
+use crate::monitor;
 use crate::node::{Node, NodeInner};
 use crate::timer::{TimerEntry, TimerKey};
 use crate::worker;
 
-/// From here on a duration is measured from the coarse clock: what that is late is little against it.
+/// From here on a wait inside a process is measured from the coarse clock: [`COARSE_ERROR_TICKS`] is little against it.
 const COARSE_FROM_TICKS: u64 = 1000;
+/// How old the coarse clock may be while a process runs: a tick of the watch, and four more for a watch that waits for a CPU.
+const COARSE_ERROR_TICKS: u64 = 5 * monitor::TICK.as_millis() as u64;
 /// How far ahead the process's one wake-up reaches: its tick is kept in 32 bits.
 const NEAR: u64 = 1 << 30;
 
@@ -60,12 +66,18 @@ pub(crate) fn after(node: &NodeInner, ticks: u64) -> u64 {
     if ticks == 0 {
         return 0;
     }
-    let now = if ticks < COARSE_FROM_TICKS {
-        node.update_clock()
+    let now = if ticks >= COARSE_FROM_TICKS && is_watched(node) {
+        node.timers.now().saturating_add(COARSE_ERROR_TICKS)
     } else {
-        node.timers.now()
+        node.update_clock()
     };
     now.saturating_add(ticks).saturating_add(1)
+}
+
+/// Whether the watch keeps the coarse clock right just now: a process of this node runs here, so a worker is awake.
+fn is_watched(node: &NodeInner) -> bool {
+    let is_own = worker::with_here(|worker| worker.is_some_and(|worker| std::ptr::eq(worker.node(), node)));
+    is_own && worker::current_process().is_some() && !node.is_simulated()
 }
 
 /// Ready when the tick `at` has passed; otherwise the waker in `cx` is woken then.

@@ -1,8 +1,9 @@
 //! The watch: a thread that looks every 10 ms whether work lies where nobody will fetch it.
 //!
 //! A worker that is busy with one long activation serves no I/O, and what stands in its slot or queue waits. The watch sees
-//! that by epochs that do not move, and wakes a sleeping worker, who steals the work and drives the reactor. While every
-//! worker sleeps the watch sleeps as well.
+//! that by epochs that do not move, and wakes a sleeping worker, who steals the work and drives the reactor. It also moves
+//! the coarse clock, from which processes measure long waits (`deadline.rs`). While every worker sleeps the watch sleeps as
+//! well.
 //!
 //! Absent: retiring the stuck worker itself, which is what it takes when *all* workers are stuck.
 
@@ -15,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::node::NodeInner;
 
 /// How often the watch looks.
-const TICK: Duration = Duration::from_millis(10);
+pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 #[derive(Default)]
 pub(crate) struct Watch {
@@ -74,6 +75,7 @@ pub(crate) fn run(node: &Arc<NodeInner>) {
 }
 
 fn look(node: &NodeInner, seen: &mut Seen) {
+    node.update_clock();
     let workers: Vec<u64> = node.remotes.iter().map(|worker| worker.epoch()).collect();
     let driver = node.driving.epoch();
     let sleeping = node.idle.sleeping();

@@ -610,6 +610,11 @@ impl NodeInner {
                 .any(|worker| worker.stealer.as_ref().is_some_and(|queue| !queue.is_empty()))
     }
 
+    /// Whether the node is driven by the simulator: no watch looks after it.
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.simulated
+    }
+
     /// Reads the clock and moves the coarse one on; the time in ticks.
     pub(crate) fn update_clock(&self) -> u64 {
         self.set_clock(self.clock.elapsed())

@@ -1,8 +1,9 @@
 //! The node's timers: one wheel of all deadlines, advanced by whoever is awake or drives the reactor.
 //!
 //! An entry names a process by its pid, never by its cell, so a timer of a dead process fires into nothing. Times are ticks
-//! of one millisecond since the node's start. The coarse clock is at most as old as the longest time for which every worker
-//! was busy with one activation each; a timer fires late by that much, never early.
+//! of one millisecond since the node's start. While a worker is awake the coarse clock is moved every 10 ms at least, by the
+//! watch; while all sleep it stands still. A timer is late by at most the longest time for which every worker was busy with
+//! one activation each, never early.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
