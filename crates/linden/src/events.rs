@@ -94,7 +94,8 @@ impl Reporter<'_> {
         }
     }
 
-    fn fill(&self, what: SupervisorEvent, subject: Subject<'_>) -> SupervisorReport {
+    /// The report as data.
+    pub(crate) fn fill(&self, what: SupervisorEvent, subject: Subject<'_>) -> SupervisorReport {
         let supervisor = match self.name {
             Some(name) => format!("{name} {}", self.pid),
             None => self.pid.to_string(),

@@ -1,25 +1,27 @@
 //! A node of applications: from `linden.toml` to the last process's end.
 
-use std::error::Error;
 use std::fmt;
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use linden_core::{
-    Call, Named, Node, NodeOptions, NodeStartError, PanicOutput, Pid, Reason, reply_channel,
-};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use linden_core::{Node, NodeOptions, PanicOutput, reply_channel};
 
-use crate::application::controller::{self, BootFailure, Down, Order, Request};
-use crate::application::order::{self, Declared, OrderError};
+use self::booted::{Booting, Controlled};
+use self::signals::Signals;
+use crate::application::controller::{self, Order};
+use crate::application::order::{self, Declared};
 use crate::application::{AnyApplication, Application, StartFunction};
 use crate::config::{Config, ConfigError, LogConfig, NodeConfig};
-use crate::error::{BoxError, chain};
 use crate::events::CrashReporter;
 use crate::log;
+
+mod booted;
+mod error;
+mod signals;
+
+pub use booted::{Booted, Ready};
+pub use error::NodeError;
 
 /// The file that is read when the program names none, if it exists.
 const CONFIG_FILE: &str = "linden.toml";
@@ -82,83 +84,6 @@ enum Logging {
     Configured,
     /// The program has set up `tracing` itself.
     Foreign,
-}
-
-/// What is known when all applications run.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Ready {
-    /// The node.
-    pub node: Node,
-    /// The applications, in boot order.
-    pub applications: Vec<&'static str>,
-    /// How many processes live.
-    pub processes: usize,
-    /// From the builder's start to now.
-    pub boot_time: Duration,
-}
-
-/// Why a node did not start, or stopped by itself. What had started was stopped again, in reverse order.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum NodeError {
-    /// The configuration is refused.
-    Config(ConfigError),
-    /// The applications' names or dependencies make no sense.
-    Order(OrderError),
-    /// The node itself did not start.
-    Start(NodeStartError),
-    /// An application did not start.
-    Application {
-        /// Its name.
-        name: &'static str,
-        /// Why.
-        cause: BoxError,
-    },
-    /// A permanent application ended, and the node with it.
-    ApplicationDown {
-        /// Its name.
-        name: &'static str,
-        /// Why it ended.
-        reason: Reason,
-    },
-    /// Processes did not end when the node stopped; their threads are stuck.
-    Zombies(Vec<Pid>),
-    /// The operating system refused to pass on its signals.
-    Signals(std::io::Error),
-}
-
-impl fmt::Display for NodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(_) => f.write_str("the configuration is refused"),
-            Self::Order(_) => f.write_str("the applications cannot be put in order"),
-            Self::Start(_) => f.write_str("the node did not start"),
-            Self::Application { name, .. } => write!(f, "the application {name} did not start"),
-            Self::ApplicationDown { name, reason } => {
-                write!(f, "the application {name} ended, and the node with it: {reason}")
-            }
-            Self::Zombies(pids) => write!(
-                f,
-                "{} processes did not end: they are stuck in code that never awaits",
-                pids.len()
-            ),
-            Self::Signals(_) => f.write_str("the operating system's signals cannot be heard"),
-        }
-    }
-}
-
-impl Error for NodeError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Config(error) => Some(error),
-            Self::Order(error) => Some(error),
-            Self::Start(error) => Some(error),
-            Self::Application { cause, .. } => Some(&**cause),
-            Self::Signals(error) => Some(error),
-            Self::ApplicationDown { .. } | Self::Zombies(_) => None,
-        }
-    }
 }
 
 impl Default for NodeBuilder {
@@ -237,53 +162,48 @@ impl NodeBuilder {
         self
     }
 
-    /// Runs the node: boots it, waits for SIGTERM, SIGINT or the end of a permanent application, and stops it. A second
-    /// signal ends the OS process at once, with status 130.
+    /// Runs the node: boots it, waits for SIGTERM, SIGINT or the end of a permanent application, and stops it. While the
+    /// applications start a signal stops those that run, and the one that starts. A second signal ends the OS process at once,
+    /// with status 130, also while every worker is stuck.
+    ///
+    /// When it has returned, the two signals do nothing: a program that goes on sets up what it wants of them.
     ///
     /// # Errors
     /// [`NodeError`]. A stop by a signal is none.
     pub async fn run(self) -> Result<(), NodeError> {
-        // APP-12: heard from before the first application on: a signal while they boot stops the node when they have.
-        let (mut booted, mut signals) =
-            self.boot_with(|node| Signals::new(node).map_err(NodeError::Signals)).await?;
-        let why = std::future::poll_fn(|cx| {
-            if signals.poll(cx).is_ready() {
-                return Poll::Ready(None);
-            }
-            std::pin::Pin::new(&mut booted.down).poll(cx).map(Some)
-        })
-        .await;
-        if why.is_none() {
-            tracing::info!(target: "linden::node", "a signal asks the node to stop: draining");
-            signals.exit_at_the_next(&booted.node);
+        // APP-12: heard from before the first application on.
+        let mut signals = Signals::hear().map_err(NodeError::Signals)?;
+        let mut booting = self.launch()?;
+        tokio::select! {
+            biased;
+            () = signals.first() => return stop_as_asked(booting.controlled).await,
+            boots = booting.boots() => boots.inspect_err(|_| booting.controlled.abandon())?,
         }
-        let stopped = booted.stop().await;
-        match why {
-            Some(Ok(Down { application, reason })) => {
-                Err(NodeError::ApplicationDown { name: application, reason })
+        let mut booted = booting.ready();
+        tokio::select! {
+            biased;
+            () = signals.first() => stop_as_asked(booted.into_controlled()).await,
+            down = booted.down() => {
+                // What it ended for says more than what is stuck.
+                let _ = booted.stop().await;
+                Err(down)
             }
-            Some(Err(error)) => Err(NodeError::ApplicationDown {
-                name: controller::NAME,
-                reason: Reason::error(&error),
-            }),
-            None => stopped,
         }
     }
 
-    /// Boots the node: all its applications run when this returns.
+    /// Boots the node: all its applications run when this returns. The end of a permanent application stops the others;
+    /// [`Booted::down`] hears of it, and [`Booted::stop`] ends the node.
     ///
     /// # Errors
     /// [`NodeError`]; what had started is stopped again.
     pub async fn boot(self) -> Result<Booted, NodeError> {
-        let (booted, ()) = self.boot_with(|_| Ok(())).await?;
-        Ok(booted)
+        let mut booting = self.launch()?;
+        booting.boots().await.inspect_err(|_| booting.controlled.abandon())?;
+        Ok(booting.ready())
     }
 
-    /// Boots the node; `prepare` comes before the applications.
-    async fn boot_with<T>(
-        mut self,
-        prepare: impl FnOnce(&Node) -> Result<T, NodeError>,
-    ) -> Result<(Booted, T), NodeError> {
+    /// Starts the node and its controller, which starts the applications.
+    fn launch(mut self) -> Result<Booting, NodeError> {
         let begun = Instant::now();
         let config = self.load_config().map_err(NodeError::Config)?;
         let node_config: NodeConfig = config.section("node").map_err(NodeError::Config)?;
@@ -293,44 +213,16 @@ impl NodeBuilder {
         }
         let applications = self.in_order()?;
         let start_functions = configure(&applications, &config).map_err(NodeError::Config)?;
-        let names: Vec<_> = applications.iter().map(|application| application.name()).collect();
+        let names = applications.iter().map(|application| application.name()).collect();
         let node = self.start_node(&node_config)?;
         let grace = node_config.shutdown_grace;
-        let prepared = prepare(&node).inspect_err(|_| drop(node.stop(grace)))?;
         let (booted, boots) = reply_channel();
-        let (down, goes_down) = reply_channel();
+        let (goes_down, down) = reply_channel();
         let applications = applications.into_iter().zip(start_functions).collect();
-        let order = Order { applications, booted, down, grace };
-        node.spawn(|cx| controller::control(cx, order));
-        let failure = match boots.await {
-            Ok(Ok(())) => {
-                let ready = Ready {
-                    node: node.clone(),
-                    applications: names,
-                    processes: node.process_count(),
-                    boot_time: begun.elapsed(),
-                };
-                tracing::info!(
-                    target: "linden::node",
-                    node = node.name(),
-                    workers = node.workers(),
-                    processes = ready.processes,
-                    "node ready"
-                );
-                if let Some(told) = self.on_ready.take() {
-                    told(&ready);
-                }
-                let controller = node.named(controller::NAME);
-                let booted = Booted { ready, controller, node, down: goes_down, grace };
-                return Ok((booted, prepared));
-            }
-            Ok(Err(BootFailure { application, cause })) => {
-                NodeError::Application { name: application, cause }
-            }
-            Err(error) => NodeError::Application { name: controller::NAME, cause: Box::new(error) },
-        };
-        node.stop(grace);
-        Err(failure)
+        let order = Order { applications, booted, down: goes_down, grace };
+        let controller = node.spawn(|cx| controller::control(cx, order));
+        let controlled = Controlled { node, controller, grace, applications: names };
+        Ok(Booting { controlled, boots, down, begun, on_ready: self.on_ready.take() })
     }
 
     fn load_config(&self) -> Result<Config, ConfigError> {
@@ -380,6 +272,15 @@ impl NodeBuilder {
     }
 }
 
+/// A signal asks for the end.
+async fn stop_as_asked(controlled: Controlled) -> Result<(), NodeError> {
+    tracing::info!(
+        target: "linden::node",
+        "a signal asks the node to stop: draining; a second one ends it at once"
+    );
+    controlled.stop().await
+}
+
 /// Each application's start function with its section. APP-06: what is wrong with any of them is found before anything starts.
 fn configure(
     applications: &[Arc<dyn AnyApplication>],
@@ -405,67 +306,5 @@ impl fmt::Debug for NodeBuilder {
         let names: Vec<_> =
             self.applications.iter().map(|application| application.name()).collect();
         f.debug_struct("NodeBuilder").field("applications", &names).finish_non_exhaustive()
-    }
-}
-
-/// A node whose applications run.
-#[derive(Debug)]
-pub struct Booted {
-    /// What was known when it was ready.
-    pub ready: Ready,
-    /// The node.
-    pub node: Node,
-    controller: Named<Request>,
-    down: Call<'static, Down>,
-    grace: Duration,
-}
-
-impl Booted {
-    /// Stops the applications in reverse order, then the node. Blocks the thread for the last part.
-    ///
-    /// # Errors
-    /// [`NodeError::Zombies`].
-    pub async fn stop(self) -> Result<(), NodeError> {
-        if let Err(error) = self.controller.call(Request::Stop).no_timeout().await {
-            tracing::warn!(target: "linden::node", error = chain(&error), "the applications were not stopped in order");
-        }
-        let report = self.node.stop(self.grace);
-        if report.zombies.is_empty() {
-            tracing::info!(target: "linden::node", "node stopped");
-            return Ok(());
-        }
-        Err(NodeError::Zombies(report.zombies))
-    }
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new(node: &Node) -> std::io::Result<Self> {
-        let _inside = node.enter();
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    fn poll(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
-        if self.terminate.poll_recv(cx).is_ready() || self.interrupt.poll_recv(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        Poll::Pending
-    }
-
-    /// Whoever signals twice does not want to wait for the drain.
-    fn exit_at_the_next(mut self, node: &Node) {
-        node.runtime().spawn(async move {
-            std::future::poll_fn(|cx| self.poll(cx)).await;
-            eprintln!("a second signal: the node ends without draining");
-            std::process::exit(130);
-        });
     }
 }

@@ -30,9 +30,10 @@ pub(crate) use self::child::registered_child;
 pub use self::child::{ChildSpec, child, dynamic_child, process_child, supervisor_child};
 pub use self::dynamic::{DynamicRef, DynamicSupervisor};
 pub use self::process::{SupervisorError, SupervisorRef};
+pub(crate) use self::spec::LastWords;
 pub use self::spec::Supervisor;
 pub use self::stop_child::exit_kind;
-pub(crate) use self::stop_child::stop_child;
+pub(crate) use self::stop_child::stop_or_leave;
 
 mod child;
 pub mod decision;

@@ -240,14 +240,76 @@ fn the_end_of_a_permanent_application_stops_the_node_in_order() {
     journal.take();
     node.block_on(exhaust(&node, "t"));
     let error = run.join().expect("it does not panic").expect_err("the node ended by itself");
-    assert!(
-        matches!(&error, NodeError::ApplicationDown { name: "mortal", reason: Reason::Shutdown }),
-        "{error}"
-    );
-    let said = "the application mortal ended, and the node with it: shutdown";
-    assert_eq!(error.to_string(), said);
+    let NodeError::ApplicationDown { name: "mortal", reason: Reason::Shutdown, gave_up, .. } =
+        &error
+    else {
+        panic!("{error}");
+    };
+    let report = gave_up.as_ref().expect("its supervisor gave up");
+    assert_eq!((&*report.child, report.restarts_in_period), ("t", 2));
     let entries = journal.entries();
     assert_eq!(entries[entries.len() - 4..], ["stop mortal", "drain auth", "-a", "stop auth"]);
+}
+
+// proves: APP-05
+#[test]
+fn after_boot_the_end_of_a_permanent_application_stops_the_others_and_is_told() {
+    run(async {
+        let journal = Journal::new();
+        let builder = builder()
+            .application(Auth(Plan::new(&journal).with_kid("a")))
+            .application(Mortal(mortal(&journal)));
+        let mut booted = boots(builder).await;
+        exhaust(&booted.node, "t").await;
+        for _ in 0..2 {
+            let error = booted.down().await;
+            assert!(matches!(error, NodeError::ApplicationDown { name: "mortal", .. }), "{error}");
+        }
+        // Nobody has stopped the node.
+        while journal.entries().last().map(String::as_str) != Some("stop auth") {
+            tokio::task::yield_now().await;
+        }
+        booted.stop().await.expect("it stops");
+        let entries = journal.entries();
+        assert_eq!(entries[entries.len() - 4..], ["stop mortal", "drain auth", "-a", "stop auth"]);
+    });
+}
+
+// proves: SUP-20
+#[test]
+fn an_application_whose_supervisor_gave_up_says_so_with_the_last_end_and_the_mend() {
+    let cases: [(&[Begin], bool, &str); 2] = [
+        (&[], true, "panicked: told to panic, at "),
+        (&[Begin::Well, Begin::Refused], false, "init failed: refused"),
+    ];
+    for (begins, panics, last) in cases {
+        let journal = Journal::new();
+        let cradle = Cradle::new("t", &journal).beginning(begins.iter().copied());
+        let tree = move || Supervisor::one_for_one().name("t_sup").child(cradle.clone().child());
+        let said = run(async {
+            let plan = Plan::new(&journal).with_tree(tree);
+            let builder = builder().application(Auth(Plan::new(&journal)));
+            let mut booted = boots(builder.application(Mortal(plan))).await;
+            if panics {
+                exhaust(&booted.node, "t").await;
+            } else {
+                kid(&booted.node, "t").end(How::Stop(Reason::custom("crash")));
+            }
+            let error = booted.down().await;
+            booted.stop().await.expect("it stops");
+            error.to_string()
+        });
+        let begin = "the application mortal ended, and the node with it: its supervisor t_sup <";
+        assert!(said.starts_with(begin), "{said}");
+        let parts = [
+            "> gave up restarting child t (2 restarts in 5s, 1 allowed)".to_owned(),
+            format!("; the child ended last with: {last}"),
+            "mend what crashes, or raise the supervisor's intensity".to_owned(),
+        ];
+        for part in parts {
+            assert!(said.contains(&part), "{part:?}: {said}");
+        }
+    }
 }
 
 // proves: APP-05
@@ -271,7 +333,7 @@ fn a_transient_application_stops_the_node_unless_it_ended_normally() {
             node.block_on(exhaust(&node, "t"));
         }
         let error = run.join().expect("it does not panic").expect_err("the node ended by itself");
-        let NodeError::ApplicationDown { name, reason } = error else { panic!("{error}") };
+        let NodeError::ApplicationDown { name, reason, .. } = error else { panic!("{error}") };
         let expected = if normal { ("auth", Reason::Killed) } else { ("mortal", Reason::Shutdown) };
         assert_eq!((name, reason), expected);
     }
@@ -341,6 +403,7 @@ fn a_drain_or_a_stop_that_panics_or_hangs_keeps_nothing_from_being_stopped() {
         (Outcome::Panics, Outcome::Panics),
         (Outcome::Hangs, Outcome::Well),
         (Outcome::Lasts(Duration::from_millis(5)), Outcome::Panics),
+        (Outcome::Well, Outcome::Hangs),
     ] {
         run(async {
             let journal = Journal::new();
@@ -351,6 +414,73 @@ fn a_drain_or_a_stop_that_panics_or_hangs_keeps_nothing_from_being_stopped() {
             assert_eq!(journal.entries(), DOWN, "{drain:?}, {stop:?}");
         });
     }
+}
+
+// proves: APP-09
+#[test]
+fn a_drain_that_blocks_its_worker_keeps_nothing_from_being_stopped() {
+    let journal = Journal::new();
+    let blocks = Plan { drain: Outcome::Blocks, ..Plan::new(&journal) };
+    let release = blocks.clone();
+    let error = run(async {
+        let builder = builder()
+            .application(Auth(Plan::new(&journal).with_kid("a")))
+            .application(Billing(blocks));
+        let booted = boots(builder.set("node", "shutdown_grace", "20ms")).await;
+        booted.stop().await.expect_err("the drain is stuck")
+    });
+    release.release();
+    assert!(matches!(&error, NodeError::Zombies(pids) if pids.len() == 1), "{error}");
+    let entries = journal.entries();
+    let end = ["drain billing", "stop billing", "drain auth", "-a", "stop auth"];
+    assert_eq!(entries[entries.len() - 5..], end);
+}
+
+// proves: APP-09
+#[test]
+fn a_supervisor_that_is_stuck_in_a_factory_keeps_nothing_else_from_being_stopped() {
+    let journal = Journal::new();
+    let blocks = Plan { stop: Outcome::Blocks, ..Plan::new(&journal) };
+    let release = blocks.clone();
+    let (stuck, is_stuck) = std::sync::mpsc::channel();
+    let factory = {
+        let blocks = blocks.clone();
+        let starts = AtomicUsize::new(0);
+        move || {
+            // Its restart never gives the specification.
+            if starts.fetch_add(1, Ordering::Relaxed) > 0 {
+                stuck.send(()).expect("the test waits");
+                blocks.end("factory");
+            }
+            Supervisor::one_for_one().name("inner")
+        }
+    };
+    let factory = std::sync::Arc::new(factory);
+    let tree = move || {
+        let factory = factory.clone();
+        Supervisor::one_for_one().child(supervisor_child("inner", move || factory()))
+    };
+    let error = run(async {
+        let builder = builder()
+            .application(Auth(Plan::new(&journal).with_kid("a")))
+            .application(Billing(Plan::new(&journal).with_tree(tree)));
+        let booted = boots(builder.set("node", "shutdown_grace", "20ms")).await;
+        let inner = booted.node.whereis("inner").expect("it runs");
+        booted.node.exit(inner, Reason::Kill);
+        is_stuck.recv().expect("the factory runs again");
+        booted.stop().await.expect_err("the supervisor is stuck")
+    });
+    release.release();
+    let NodeError::Zombies(pids) = &error else { panic!("{error}") };
+    let said = format!(
+        "1 processes did not end: they are stuck in code that never awaits ({}); move such code to \
+         tokio::task::spawn_blocking, or let it await now and then",
+        pids[0]
+    );
+    assert_eq!(error.to_string(), said);
+    let entries = journal.entries();
+    let end = ["drain billing", "stop billing", "drain auth", "-a", "stop auth"];
+    assert_eq!(entries[entries.len() - 5..], end);
 }
 
 // proves: APP-09

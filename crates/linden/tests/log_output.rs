@@ -351,7 +351,7 @@ fn a_supervisor_reports_what_it_does() {
     });
     let what = ["started", "started", "start_failed", "auto_shutdown", "stop_failed"];
     assert_eq!(values(&reported, "what"), what);
-    let reasons = ["no disk", "init failed: no disk", "killed"];
+    let reasons = ["no disk", "init failed: no disk", "normal", "killed"];
     assert_eq!(values(&reported, "reason"), reasons, "the first is the server's own report");
 
     let reported = events(|node| async move {
@@ -365,6 +365,7 @@ fn a_supervisor_reports_what_it_does() {
     });
     let what = ["started", "crashed", "restarted", "crashed", "gave_up"];
     assert_eq!(values(&reported, "what"), what);
+    assert_eq!(reported.last().expect("it gave up")["reason"], "crash", "the child's last end");
     assert_eq!(values(&reported, "restarts_in_period"), ["0", "1", "1", "2", "2"]);
     assert_eq!(values(&reported, "restarts_so_far"), ["0", "1"], "of the crash reports");
     assert!(values(&reported, "supervisor").iter().all(|text| text.starts_with("sup <")));

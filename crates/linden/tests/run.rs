@@ -1,8 +1,9 @@
 //! A node as a program: signals, and what its end tells the shell.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
+use kid::{Begin, Cradle};
 use linden::prelude::*;
 use program::{again, role};
 use stage::Journal;
@@ -18,29 +19,74 @@ mod stage;
 mod umbrella;
 
 application!(Auth, "auth", [], Permanent);
+application!(Billing, "billing", ["auth"], Permanent);
 
-/// The program: says that it is ready and how its run ended.
-fn play(drain: Outcome, slow_boot: bool) {
-    let journal = Journal::new();
-    let plan = Plan { drain, ..Plan::new(&journal).with_kid("a") };
-    let plan = Plan {
-        tree: {
-            let tree = plan.tree.clone();
-            std::sync::Arc::new(move || {
-                if slow_boot {
-                    println!("booting");
-                    let mut line = String::new();
-                    std::io::stdin().read_line(&mut line).expect("a line");
-                }
-                tree()
-            })
-        },
-        ..plan
-    };
-    let builder = NodeBuilder::new().application(Auth(plan)).set("log", "level", "off");
+/// A builder of the program's node, whose log is off.
+fn builder() -> NodeBuilder {
+    NodeBuilder::new().set("log", "level", "off").set("node", "workers", 2)
+}
+
+/// Runs the node; says that it is ready, how its run ended, and what its applications did.
+fn run(builder: NodeBuilder, journal: &Journal<String>) {
     let ran = linden_core::block_on(builder.on_ready(|_| println!("ready")).run());
     println!("{ran:?}");
     println!("{}", journal.entries().join(" "));
+}
+
+/// The program of an application with one child.
+fn play(drain: Outcome) {
+    let journal = Journal::new();
+    let plan = Plan { drain, ..Plan::new(&journal).with_kid("a") };
+    run(builder().application(Auth(plan)), &journal);
+}
+
+/// The program whose second application waits for its standard input while it starts.
+fn play_slow_start() {
+    let journal = Journal::new();
+    let tree = || {
+        println!("booting");
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).expect("a line");
+        Supervisor::one_for_one()
+    };
+    let builder = builder()
+        .application(Auth(Plan::new(&journal).with_kid("a")))
+        .application(Billing(Plan::new(&journal).with_tree(tree)));
+    run(builder, &journal);
+}
+
+/// The program whose second application has a child that never gets through its init.
+fn play_hanging_init(grace: &str) {
+    let journal = Journal::new();
+    let hangs = || {
+        process_child("says", |_| async {
+            println!("booting");
+            std::future::pending::<()>().await;
+        })
+    };
+    let cradle = Cradle::new("b", &journal).beginning([Begin::Hangs]);
+    let tree = move || Supervisor::one_for_one().child(hangs()).child(cradle.clone().child());
+    let builder = builder()
+        .application(Auth(Plan::new(&journal).with_kid("a")))
+        .application(Billing(Plan::new(&journal).with_tree(tree)));
+    run(builder.set("node", "shutdown_grace", grace), &journal);
+}
+
+/// The program whose workers are in endless loops, all of them.
+fn play_stuck_workers(grace: &str) {
+    let journal = Journal::new();
+    let stuck = |id| {
+        process_child(id, |_| async {
+            linden_core::yield_now().await;
+            println!("stuck");
+            while std::hint::black_box(true) {
+                std::hint::spin_loop();
+            }
+        })
+    };
+    let tree = move || Supervisor::one_for_one().child(stuck("one")).child(stuck("two"));
+    let builder = builder().application(Auth(Plan::new(&journal).with_tree(tree)));
+    run(builder.set("node", "shutdown_grace", grace), &journal);
 }
 
 /// Waits for a line of the program's that contains `what`.
@@ -60,16 +106,34 @@ fn send(program: &Child, signal: &str) {
     assert!(kill.expect("there is a kill").success());
 }
 
+/// Sends signals until the program ends; the second may come when the first was not heard yet.
+fn signal_until_it_ends(program: &mut Child) -> Option<i32> {
+    send(program, "-TERM");
+    loop {
+        if let Some(status) = program.try_wait().expect("it can be waited for") {
+            return status.code();
+        }
+        send(program, "-INT");
+        std::thread::yield_now();
+    }
+}
+
+/// The program of a test, and what it says.
+fn start(test: &str, role: &str) -> (Child, impl BufRead + use<>) {
+    let mut program = again(test, role).stdin(Stdio::piped()).spawn().expect("it runs");
+    let lines = BufReader::new(program.stdout.take().expect("piped"));
+    (program, lines)
+}
+
 // proves: APP-12
 #[test]
 fn sigterm_and_sigint_drain_the_node_and_the_program_ends_well() {
     let name = "sigterm_and_sigint_drain_the_node_and_the_program_ends_well";
     if role().is_some() {
-        return play(Outcome::Lasts(5.ms()), false);
+        return play(Outcome::Lasts(5.ms()));
     }
     for signal in ["-TERM", "-INT"] {
-        let mut program = again(name, "drain").spawn().expect("it runs");
-        let mut lines = BufReader::new(program.stdout.take().expect("piped"));
+        let (mut program, mut lines) = start(name, "drain");
         wait_for(&mut lines, "ready");
         send(&program, signal);
         wait_for(&mut lines, "Ok(())");
@@ -83,38 +147,81 @@ fn sigterm_and_sigint_drain_the_node_and_the_program_ends_well() {
 fn a_second_signal_ends_the_program_at_once() {
     let name = "a_second_signal_ends_the_program_at_once";
     if role().is_some() {
-        return play(Outcome::Hangs, false);
+        return play(Outcome::Hangs);
     }
-    let mut program = again(name, "hang").spawn().expect("it runs");
-    let mut lines = BufReader::new(program.stdout.take().expect("piped"));
+    let (mut program, mut lines) = start(name, "hang");
     wait_for(&mut lines, "ready");
-    send(&program, "-TERM");
-    // The drain never ends; the second signal may come when the first was not heard yet.
-    let status = loop {
-        match program.try_wait().expect("it can be waited for") {
-            Some(status) => break status,
-            None => {
-                send(&program, "-INT");
-                std::thread::yield_now();
-            }
-        }
-    };
-    assert_eq!(status.code(), Some(130));
+    assert_eq!(signal_until_it_ends(&mut program), Some(130));
 }
 
 // proves: APP-12
 #[test]
-fn a_signal_while_the_applications_boot_is_not_lost() {
-    let name = "a_signal_while_the_applications_boot_is_not_lost";
+fn a_second_signal_ends_the_program_while_every_worker_is_stuck() {
+    let name = "a_second_signal_ends_the_program_while_every_worker_is_stuck";
     if role().is_some() {
-        return play(Outcome::Well, true);
+        return play_stuck_workers("1h");
     }
-    let mut program = again(name, "boot");
-    let mut program = program.stdin(std::process::Stdio::piped()).spawn().expect("it runs");
-    let mut lines = BufReader::new(program.stdout.take().expect("piped"));
+    let (mut program, mut lines) = start(name, "stuck");
+    wait_for(&mut lines, "stuck");
+    wait_for(&mut lines, "stuck");
+    assert_eq!(signal_until_it_ends(&mut program), Some(130));
+}
+
+// proves: APP-09, APP-12
+#[test]
+fn one_signal_ends_the_program_in_the_end_while_every_worker_is_stuck() {
+    let name = "one_signal_ends_the_program_in_the_end_while_every_worker_is_stuck";
+    if role().is_some() {
+        return play_stuck_workers("1ms");
+    }
+    let (mut program, mut lines) = start(name, "stuck");
+    wait_for(&mut lines, "stuck");
+    wait_for(&mut lines, "stuck");
+    send(&program, "-TERM");
+    wait_for(&mut lines, "Err(Zombies(");
+    program.wait().expect("it ends");
+}
+
+// proves: APP-12
+#[test]
+fn a_signal_while_an_application_starts_stops_those_that_run() {
+    let name = "a_signal_while_an_application_starts_stops_those_that_run";
+    if role().is_some() {
+        return play_slow_start();
+    }
+    let (mut program, mut lines) = start(name, "boot");
     wait_for(&mut lines, "booting");
     send(&program, "-TERM");
+    // Its start is not waited for by the others, but its thread is: let it go.
     drop(program.stdin.take());
     wait_for(&mut lines, "Ok(())");
+    wait_for(&mut lines, "start auth +a start billing drain auth -a stop auth");
     assert!(program.wait().expect("it ends").success());
+}
+
+// proves: APP-12
+#[test]
+fn a_signal_ends_a_node_whose_boot_hangs_in_an_init() {
+    let name = "a_signal_ends_a_node_whose_boot_hangs_in_an_init";
+    if role().is_some() {
+        return play_hanging_init("20ms");
+    }
+    let (mut program, mut lines) = start(name, "boot");
+    wait_for(&mut lines, "booting");
+    send(&program, "-TERM");
+    wait_for(&mut lines, "Ok(())");
+    wait_for(&mut lines, "start auth +a start billing drain auth -a stop auth");
+    assert!(program.wait().expect("it ends").success());
+}
+
+// proves: APP-12
+#[test]
+fn a_second_signal_ends_a_boot_that_hangs_at_once() {
+    let name = "a_second_signal_ends_a_boot_that_hangs_at_once";
+    if role().is_some() {
+        return play_hanging_init("1h");
+    }
+    let (mut program, mut lines) = start(name, "boot");
+    wait_for(&mut lines, "booting");
+    assert_eq!(signal_until_it_ends(&mut program), Some(130));
 }

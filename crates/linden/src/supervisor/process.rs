@@ -13,7 +13,7 @@ use super::decision::{
     RestartChildError, Spec, StartChildError, Started, Step, StopVerdict, Terminate, TryAgain,
 };
 use super::intensity::Intensity;
-use super::spec::Supervisor;
+use super::spec::{LastWords, Supervisor};
 use super::stop_child::{exit_kind, stop_child};
 use crate::error::{StartError, chain};
 use crate::events::{self, Reporter, Subject};
@@ -238,6 +238,9 @@ struct Process {
     intensity: Intensity,
     /// Why the newest start failed.
     failure: Option<StartError>,
+    /// How the child ended that ended last by itself, until another start fails.
+    last_exit: Option<Reason>,
+    last_words: Option<LastWords>,
 }
 
 /// A start, as reports and the child itself see it.
@@ -270,7 +273,7 @@ pub(super) async fn supervise(
         started.send(Err(error.into()));
         return Reason::Normal;
     }
-    let (name, intensity) = (spec.name, spec.policy.intensity);
+    let (name, intensity, last_words) = (spec.name, spec.policy.intensity, spec.last_words);
     let specs = spec.children.into_iter().map(ChildSpec::into_spec).collect();
     let mut children = match Children::new(spec.policy, specs) {
         Ok(children) => children,
@@ -280,7 +283,7 @@ pub(super) async fn supervise(
             return Reason::Normal;
         }
     };
-    let mut process = Process { cx, name, intensity, failure: None };
+    let mut process = Process { cx, name, intensity, failure: None, last_exit: None, last_words };
     match process.take(children.boot()).await {
         Done::Exit(ExitCause::StartFailed { id }) => {
             let cause =
@@ -363,6 +366,7 @@ impl Process {
                     };
                     self.reporter().write(SupervisorEvent::Crashed, subject);
                 }
+                self.last_exit = Some(reason.clone());
                 self.take(exit.step).await
             }
         }
@@ -421,6 +425,7 @@ impl Process {
             Err(StartError::Ignored) => Started::Ignored,
             Err(error) => {
                 events::start_failed(&self.reporter(), subject, &error);
+                self.last_exit = None;
                 self.failure = Some(error);
                 Started::Failed
             }
@@ -434,7 +439,18 @@ impl Process {
             // Reported as what it is; being asked is no news.
             ExitCause::StartFailed { .. } | ExitCause::Asked => return,
         };
-        self.reporter().write(what, Subject { child, restarts_in_period, ..Subject::default() });
+        let failed_start = self.failure.as_ref().map(|error| chain(error));
+        let reason: Option<&(dyn fmt::Display + Sync)> = match (&self.last_exit, &failed_start) {
+            (Some(reason), _) => Some(reason),
+            (None, Some(text)) => Some(text),
+            (None, None) => None,
+        };
+        let subject = Subject { child, pid: None, reason, restarts_in_period };
+        self.reporter().write(what, subject);
+        if let (SupervisorEvent::GaveUp, Some(last_words)) = (what, &self.last_words) {
+            // It gives up once.
+            let _ = last_words.set(self.reporter().fill(what, subject));
+        }
     }
 
     fn judge(&self, verdict: StopVerdict, child: &str, pid: Pid, reason: &Reason) {

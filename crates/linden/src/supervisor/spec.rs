@@ -1,14 +1,16 @@
 //! The specification of a supervisor: strategy, intensity, children in start order.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use linden_core::reply_channel;
+use linden_core::{Pid, reply_channel};
 
 use super::child::{ChildSpec, NameChoice};
 use super::decision::{AutoShutdown, Policy, Strategy};
 use super::intensity::Intensity;
 use super::process::{self, SupervisorRef};
 use crate::error::StartError;
+use crate::report::SupervisorReport;
 
 /// A supervisor that can be started, again and again: its children are factories.
 ///
@@ -68,11 +70,16 @@ pub struct Supervisor {
     pub(super) policy: Policy,
     pub(super) children: Vec<ChildSpec>,
     pub(super) name: Option<Box<str>>,
+    pub(super) last_words: Option<LastWords>,
 }
+
+/// Where a supervisor that gives up leaves its report, for who must say why it ended: its exit reason is a bare `shutdown`.
+pub(crate) type LastWords = Arc<OnceLock<SupervisorReport>>;
 
 impl Supervisor {
     fn new(strategy: Strategy) -> Self {
-        Self { policy: Policy { strategy, ..Policy::default() }, children: Vec::new(), name: None }
+        let policy = Policy { strategy, ..Policy::default() };
+        Self { policy, children: Vec::new(), name: None, last_words: None }
     }
 
     /// A child that crashes is restarted, alone.
@@ -149,6 +156,17 @@ impl Supervisor {
         let address = linden_core::spawn_link(|cx| process::supervise(cx, spec, started));
         crate::gen_server::await_start(waits).await?;
         Ok(SupervisorRef::by_address(address))
+    }
+
+    /// As [`Supervisor::start_link`], in two parts, for who may want to stop a start that does not end.
+    pub(crate) fn spawn_link(
+        mut self,
+        last_words: LastWords,
+    ) -> (Pid, impl Future<Output = Result<(), StartError>>) {
+        let (started, waits) = reply_channel();
+        self.last_words = Some(last_words);
+        let address = linden_core::spawn_link(|cx| process::supervise(cx, self, started));
+        (address.pid(), crate::gen_server::await_start(waits))
     }
 
     pub(super) fn with_name(mut self, choice: &NameChoice) -> Self {

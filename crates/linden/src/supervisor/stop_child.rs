@@ -24,25 +24,56 @@ pub fn exit_kind(reason: &Reason) -> ExitKind {
 /// news by the supervisor, for it forgets the child.
 pub(crate) async fn stop_child<M: Message>(cx: &mut Cx<M>, pid: Pid, shutdown: Shutdown) -> Reason {
     let reference = cx.monitor(pid);
-    let asked = match shutdown {
+    let down = match shutdown {
         Shutdown::Brutal => None,
-        Shutdown::Timeout(timeout) => Some(Some(timeout)),
-        Shutdown::Infinity => Some(None),
+        Shutdown::Timeout(timeout) => asked(cx, pid, reference, timeout).await,
+        Shutdown::Infinity => {
+            cx.exit(pid, Reason::Shutdown);
+            Some(cx.recv_match(|mail| is_down(&mail, reference)).await)
+        }
     };
-    if let Some(limit) = asked {
-        cx.exit(pid, Reason::Shutdown);
-        let down = match limit {
-            Some(timeout) => cx.recv_match_timeout(timeout, |mail| is_down(&mail, reference)).await,
-            None => Some(cx.recv_match(|mail| is_down(&mail, reference)).await),
-        };
-        if let Some(down) = down {
-            return own_reason(cx, pid, down).await;
+    let down = match down {
+        Some(down) => down,
+        None => {
+            cx.exit(pid, Reason::Kill);
+            cx.recv_match(|mail| is_down(&mail, reference)).await
+        }
+    };
+    own_reason(cx, pid, down).await
+}
+
+/// As [`stop_child`] with a timeout, for who must go on whatever happens: a process that has not ended `patience` after it was
+/// killed, for it never lets go of its thread, is left behind: `None`.
+pub(crate) async fn stop_or_leave<M: Message>(
+    cx: &mut Cx<M>,
+    pid: Pid,
+    timeout: Duration,
+    patience: Duration,
+) -> Option<Reason> {
+    let reference = cx.monitor(pid);
+    let mut down = asked(cx, pid, reference, timeout).await;
+    if down.is_none() {
+        cx.exit(pid, Reason::Kill);
+        down = cx.recv_match_timeout(patience, |mail| is_down(&mail, reference)).await;
+    }
+    match down {
+        Some(down) => Some(own_reason(cx, pid, down).await),
+        None => {
+            cx.demonitor(reference, Flush::Yes);
+            None
         }
     }
-    cx.exit(pid, Reason::Kill);
-    let down = cx.recv_match(|mail| is_down(&mail, reference)).await;
-    cx.demonitor(reference, Flush::Yes);
-    own_reason(cx, pid, down).await
+}
+
+/// Tells a process to shut down; its end, if it comes in time.
+async fn asked<M: Message>(
+    cx: &mut Cx<M>,
+    pid: Pid,
+    reference: Ref,
+    timeout: Duration,
+) -> Option<Mail<M>> {
+    cx.exit(pid, Reason::Shutdown);
+    cx.recv_match_timeout(timeout, |mail| is_down(&mail, reference)).await
 }
 
 fn is_down<M>(mail: &MailRef<'_, M>, wanted: Ref) -> bool {

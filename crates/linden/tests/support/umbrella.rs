@@ -1,7 +1,7 @@
 //! Applications for tests: each does what its plan says, and writes in a journal.
 #![allow(dead_code, reason = "each suite uses a part of it")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use linden::prelude::*;
@@ -18,6 +18,7 @@ pub(crate) struct Plan {
     pub(crate) stop: Outcome,
     /// Given what the application is configured to be, its tree.
     pub(crate) tree: Arc<dyn Fn() -> Supervisor + Send + Sync>,
+    pub(crate) released: Arc<(Mutex<bool>, Condvar)>,
 }
 
 /// What a callback comes to.
@@ -27,7 +28,10 @@ pub(crate) enum Outcome {
     Well,
     Fails,
     Panics,
+    /// Waits for ever, where it can: a `stop` blocks.
     Hangs,
+    /// Keeps its thread until the test is over.
+    Blocks,
     Lasts(Duration),
 }
 
@@ -39,6 +43,7 @@ impl Plan {
             drain: Outcome::Well,
             stop: Outcome::Well,
             tree: Arc::new(Supervisor::one_for_one),
+            released: Arc::default(),
         }
     }
 
@@ -70,6 +75,7 @@ impl Plan {
         match self.drain {
             Outcome::Panics => panic!("{name} panics"),
             Outcome::Hangs => std::future::pending().await,
+            Outcome::Blocks => self.block(),
             Outcome::Lasts(duration) => tokio::time::sleep(duration).await,
             _ => {}
         }
@@ -77,7 +83,24 @@ impl Plan {
 
     pub(crate) fn end(&self, name: &str) {
         self.journal.write(format!("stop {name}"));
-        assert!(self.stop != Outcome::Panics, "{name} panics");
+        match self.stop {
+            Outcome::Panics => panic!("{name} panics"),
+            Outcome::Hangs | Outcome::Blocks => self.block(),
+            Outcome::Lasts(duration) => std::thread::sleep(duration),
+            _ => {}
+        }
+    }
+
+    fn block(&self) {
+        let released = self.released.0.lock().expect("nobody panics with the lock");
+        let held = self.released.1.wait_while(released, |released| !*released);
+        drop(held.expect("nobody panics with the lock"));
+    }
+
+    /// Lets go what blocks.
+    pub(crate) fn release(&self) {
+        *self.released.0.lock().expect("nobody panics with the lock") = true;
+        self.released.1.notify_all();
     }
 }
 
