@@ -26,7 +26,9 @@ use http::{Client, Response};
 use linden::{CallError, Node, Reason};
 use shop::Shop;
 use shop_auth::{AuthService, UserId};
-use shop_billing::{BillingService, Cents, Journal, Ledger, Receipt};
+use shop_billing::{
+    BillingService, Cents, Currency, Fault, Journal, Part, Receipt, Sequence, verify,
+};
 use tempfile::TempDir;
 
 const CONNECTIONS: u64 = 64;
@@ -91,7 +93,7 @@ fn a_thousand_crashes_lose_no_payment_double_none_and_hurt_nobody_else() {
 fn crash(node: &Node) {
     let billing = BillingService::named_on(node);
     loop {
-        match node.block_on(billing.crash()) {
+        match node.block_on(billing.inflict(Part::Service, Fault::CrashInFlight)) {
             Err(CallError::Exited(Reason::Panic(panic))) => {
                 assert_eq!(panic.message, "a crash was asked for");
                 return;
@@ -125,7 +127,8 @@ impl Payer {
             let amount = Cents(1 + self.receipts.len() as i64);
             let key = format!("{}-{}", self.user_id, self.receipts.len());
             let receipt = self.pay(amount, &key);
-            assert_eq!((receipt.user_id, receipt.amount), (self.user_id, amount));
+            let euros = amount.of(Currency::EUR);
+            assert_eq!((receipt.user_id, receipt.amount), (self.user_id, euros));
             assert_eq!(receipt.key.as_str(), key);
             self.receipts.push(receipt);
             let _ = paid.send(());
@@ -151,12 +154,13 @@ impl Payer {
     }
 
     fn sum(&self) -> Cents {
-        Cents(self.receipts.iter().map(|receipt| receipt.amount.0).sum())
+        Cents(self.receipts.iter().map(|receipt| receipt.amount.cents.0).sum())
     }
 
     fn check_balance(&mut self) {
         let balance = self.client.get("/balance", &[("authorization", &self.bearer)]);
-        assert_eq!((balance.status, balance.json()["balance"].as_i64()), (200, Some(self.sum().0)));
+        let euros = balance.json()["balances"]["EUR"].as_i64();
+        assert_eq!((balance.status, euros), (200, Some(self.sum().0)));
     }
 }
 
@@ -168,19 +172,19 @@ fn assert_clean(response: &Response) {
 /// The journal of the stopped shop has every receipt, and nothing else.
 fn check_books(data: TempDir, payers: &[Payer]) {
     let journal = Journal::open(data.path().join("billing.redb")).unwrap();
-    let books = Ledger::replay(&journal).unwrap().verify(&journal).unwrap();
+    let report = verify(&journal).unwrap();
     let total: i128 = payers.iter().map(|payer| i128::from(payer.sum().0)).sum();
-    let receipts: HashMap<u64, &Receipt> = payers
+    let receipts: HashMap<Sequence, &Receipt> = payers
         .iter()
         .flat_map(|payer| &payer.receipts)
         .map(|receipt| (receipt.sequence, receipt))
         .collect();
     let count: usize = payers.iter().map(|payer| payer.receipts.len()).sum();
     assert_eq!(receipts.len(), count, "two payments have one receipt");
-    assert_eq!((books.entries, books.total), (count as u64, total));
-    for entry in journal.entries_after(0).unwrap() {
-        let entry = Receipt::from(entry.unwrap());
-        assert_eq!(receipts.get(&entry.sequence), Some(&&entry));
+    assert_eq!((report.transactions, report.total(Currency::EUR)), (count as u64, total));
+    for transaction in journal.transactions_after(Sequence(0)).unwrap() {
+        let receipt = Receipt::from(transaction.unwrap());
+        assert_eq!(receipts.get(&receipt.sequence), Some(&&receipt));
     }
 }
 

@@ -58,7 +58,7 @@ fn it_takes_a_payment_once_and_remembers_it() {
     let bearer = format!("Bearer {}", token.as_str().unwrap());
     let payment = [("authorization", bearer.as_str()), ("idempotency-key", "order-77")];
     let first = client.post("/payments", &payment, r#"{"amount":1234}"#);
-    assert_eq!((first.status, &first.json()["amount"]), (200, &json!(1234)));
+    assert_eq!((first.status, &first.json()["amount"]["cents"]), (200, &json!(1234)));
     let again = client.post("/payments", &payment, r#"{"amount":1234}"#);
     assert_eq!(again.body, first.body);
     shop.terminate();
@@ -68,7 +68,7 @@ fn it_takes_a_payment_once_and_remembers_it() {
     let shop = serve(directory.path());
     let mut client = Client::connect(shop.address);
     let balance = client.get("/balance", &[("authorization", &bearer)]);
-    assert_eq!(balance.json(), json!({ "user_id": 1, "balance": 1234 }));
+    assert_eq!(balance.json(), json!({ "user_id": 1, "balances": { "EUR": 1234 } }));
     assert_eq!(client.post("/payments", &payment, r#"{"amount":1234}"#).body, first.body);
 }
 

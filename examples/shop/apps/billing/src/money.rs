@@ -1,11 +1,13 @@
-//! Amounts of money, in whole cents.
+//! Amounts of money, in whole cents of a currency.
 //!
-//! A plain value. Invariant: arithmetic is exact or refused; nothing wraps, rounds or saturates, so
-//! there is no `Add` and no float.
+//! Plain values. Invariant: arithmetic is exact or refused; nothing wraps, rounds or saturates, so
+//! there is no `Add` and no float, and two currencies are never mixed.
 
-use std::{error::Error, fmt, str::FromStr};
+use std::{collections::BTreeMap, error::Error, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+
+use crate::Currency;
 
 /// An amount in cents; negative is a debt. Serialized as the whole number of cents.
 ///
@@ -40,10 +42,134 @@ impl Cents {
         self.0.checked_sub(other.0).map(Cents)
     }
 
+    /// The same amount owed instead of owned, or `None` when it does not fit.
+    #[must_use]
+    pub fn checked_neg(self) -> Option<Cents> {
+        self.0.checked_neg().map(Cents)
+    }
+
     /// More than nothing.
     #[must_use]
     pub fn is_positive(self) -> bool {
         self.0 > 0
+    }
+
+    /// The amount in a currency.
+    #[must_use]
+    pub fn of(self, currency: Currency) -> Money {
+        Money { cents: self, currency }
+    }
+}
+
+/// An amount of one currency.
+///
+/// # Examples
+/// ```
+/// use shop_billing::{Cents, Currency, Money};
+/// let price = Cents(1234).of(Currency::EUR);
+/// assert_eq!(price.to_string(), "12.34 EUR");
+/// assert!(price.checked_add(Cents(1).of(Currency::USD)).is_err());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Money {
+    /// How much.
+    pub cents: Cents,
+    /// Of what.
+    pub currency: Currency,
+}
+
+impl Money {
+    /// The sum.
+    ///
+    /// # Errors
+    /// [`MoneyError`].
+    pub fn checked_add(self, other: Money) -> Result<Money, MoneyError> {
+        self.combined(other, Cents::checked_add)
+    }
+
+    /// The difference.
+    ///
+    /// # Errors
+    /// [`MoneyError`].
+    pub fn checked_sub(self, other: Money) -> Result<Money, MoneyError> {
+        self.combined(other, Cents::checked_sub)
+    }
+
+    fn combined(
+        self,
+        other: Money,
+        combine: impl FnOnce(Cents, Cents) -> Option<Cents>,
+    ) -> Result<Money, MoneyError> {
+        if self.currency != other.currency {
+            return Err(MoneyError::Mixed { left: self.currency, right: other.currency });
+        }
+        let cents = combine(self.cents, other.cents).ok_or(MoneyError::TooLarge)?;
+        Ok(cents.of(self.currency))
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.cents, self.currency)
+    }
+}
+
+/// Why two amounts have no sum or difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum MoneyError {
+    /// They are of different currencies.
+    Mixed {
+        /// The first one's.
+        left: Currency,
+        /// The second one's.
+        right: Currency,
+    },
+    /// The result does not fit into 64 bits of cents.
+    TooLarge,
+}
+
+impl fmt::Display for MoneyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MoneyError::Mixed { left, right } => {
+                write!(f, "{left} and {right} cannot be added up; convert one of them first")
+            }
+            MoneyError::TooLarge => f.write_str("the amount is too large"),
+        }
+    }
+}
+
+impl Error for MoneyError {}
+
+/// What an account holds: an amount for each currency that it was ever paid in.
+///
+/// Serialized as an object: `{"EUR":1234,"USD":5}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Balances(BTreeMap<Currency, Cents>);
+
+impl Balances {
+    /// The amount in a currency; zero for one that the account was never paid in.
+    #[must_use]
+    pub fn of(&self, currency: Currency) -> Cents {
+        self.0.get(&currency).copied().unwrap_or_default()
+    }
+
+    /// Every amount, in the order of the currencies' codes.
+    pub fn iter(&self) -> impl Iterator<Item = Money> {
+        self.0.iter().map(|(&currency, &cents)| cents.of(currency))
+    }
+
+    /// Takes a newer balance.
+    pub(crate) fn set(&mut self, balance: Money) {
+        self.0.insert(balance.currency, balance.cents);
+    }
+}
+
+impl FromIterator<Money> for Balances {
+    fn from_iter<I: IntoIterator<Item = Money>>(amounts: I) -> Balances {
+        Balances(amounts.into_iter().map(|money| (money.currency, money.cents)).collect())
     }
 }
 
@@ -164,7 +290,35 @@ mod tests {
         assert_eq!(Cents::MAX.checked_add(Cents(1)), None);
         assert_eq!(Cents(i64::MIN).checked_sub(Cents(1)), None);
         assert_eq!(Cents(3).checked_sub(Cents(5)), Some(Cents(-2)));
+        assert_eq!(Cents(i64::MIN).checked_neg(), None);
+        assert_eq!(Cents(5).checked_neg(), Some(Cents(-5)));
         assert!(Cents(1).is_positive() && !Cents::ZERO.is_positive());
+    }
+
+    #[test]
+    fn currencies_are_not_mixed() {
+        let (euros, dollars) = (Cents(300).of(Currency::EUR), Cents(500).of(Currency::USD));
+        assert_eq!(
+            euros.checked_sub(Cents(500).of(Currency::EUR)),
+            Ok(Cents(-200).of(Currency::EUR))
+        );
+        let mixed = euros.checked_add(dollars).unwrap_err();
+        assert_eq!(mixed, MoneyError::Mixed { left: Currency::EUR, right: Currency::USD });
+        assert_eq!(mixed.to_string(), "EUR and USD cannot be added up; convert one of them first");
+        let large = Cents::MAX.of(Currency::EUR).checked_add(euros);
+        assert_eq!(large, Err(MoneyError::TooLarge));
+    }
+
+    #[test]
+    fn an_account_has_one_balance_per_currency() {
+        let mut balances = Balances::default();
+        assert_eq!(balances.of(Currency::EUR), Cents::ZERO);
+        balances.set(Cents(5).of(Currency::USD));
+        balances.set(Cents(7).of(Currency::EUR));
+        balances.set(Cents(8).of(Currency::EUR));
+        assert_eq!(serde_json::to_string(&balances).unwrap(), r#"{"EUR":8,"USD":5}"#);
+        assert_eq!(serde_json::from_str::<Balances>(r#"{"EUR":8,"USD":5}"#).unwrap(), balances);
+        assert_eq!(balances.iter().collect::<Balances>(), balances);
     }
 
     #[test]

@@ -1,63 +1,122 @@
-//! The process `billing_service`: takes payments, knows balances.
+//! The process `billing_service`: the front of billing, which knows the accounts' processes.
 //!
-//! A payment is answered when it is on disk, and not before. Waiting for the disk costs the same
-//! for one payment as for a thousand, so they share it: while one batch is being committed, by a
-//! process of its own on the blocking pool, later payments gather for the next batch. The service
-//! itself never waits.
+//! It finds or starts the process of a user's account and passes the request on together with the
+//! caller's reply; so it waits for nobody, and a caller depends on its own account only. Who does what:
 //!
-//! When the service crashes, whoever waits hears `Exited` and does not know whether the payment was
-//! made. It asks again with the same idempotency key: a payment that was made is not made twice.
-//! The process that commits is linked to the service: when the disk fails, the service fails with
-//! it, and the supervisor decides.
+//! ```text
+//! billing_sup (rest_for_one)
+//!  ├── ledger_writer                writes for all accounts, many movements at a time
+//!  └── billing_front_sup (one_for_all)
+//!       ├── billing_accounts        one process for each account in use
+//!       └── billing_service         finds and starts them
+//! ```
+//!
+//! When the service crashes, so do the accounts, and whoever waits for something that has not reached
+//! the writer hears `Exited`. Since it cannot know that, it asks again with the same idempotency key: a
+//! payment that was made is not made twice.
 
-use std::{fmt, mem, time::SystemTime};
+use std::fmt;
 
-use linden::{Cx, prelude::*};
-use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
+use linden::{SupervisorError, prelude::*};
 
 use crate::{
-    Cents, Entry, IdempotencyKey, Journal, JournalError, Ledger, Payment, PaymentError, Receipt,
-    Timestamp, UserId,
+    Balances, ChaosIsOff, Fault, IdempotencyKey, Money, Movement, Overload, Page, Part,
+    PaymentError, Receipt, Sequence, Statement, StatementError, UserId,
+    account::{Account, AccountClient, Opening},
+    chaos::Suffering,
+    directory::{Directory, Idle, LetGo, Running},
+    writer::LedgerWriter,
 };
 
-type Answer = Result<Receipt, PaymentError>;
+/// The name of the supervisor of the accounts' processes.
+pub(crate) const ACCOUNTS: &str = "billing_accounts";
 
 /// The state of `billing_service`.
 pub struct BillingService {
-    journal: Journal,
-    ledger: Ledger,
-    /// Payments for the next batch.
-    waiting: Vec<(Payment, Reply<Answer>)>,
-    waiting_max: usize,
-    /// Who waits for the batch that is being committed; nobody when there is none.
-    committing: Vec<Reply<Answer>>,
-    /// Whether the service may be told to crash, and who has told it.
+    directory: Directory<Running<AccountClient>>,
+    /// Whether parts may be told to crash, hang or be slow.
     chaos: bool,
-    crash_asked_by: Vec<Reply<ChaosIsOff>>,
+    suffering: Suffering,
+    crash_asked_by: Vec<Reply<Result<(), ChaosIsOff>>>,
+}
+
+/// Why a request does not reach its account.
+enum NoAccount {
+    Overloaded(Overload),
+    /// The supervisor of the accounts does not do its work: neither can the service.
+    Failed(SupervisorError),
+    /// It ended at once. The next request starts another one.
+    Ended,
 }
 
 impl BillingService {
-    /// A service whose ledger knows what the journal holds.
-    ///
-    /// # Errors
-    /// The journal cannot be read.
-    pub async fn open(
-        journal: Journal,
-        waiting_max: usize,
-        chaos: bool,
-    ) -> Result<BillingService, Stop> {
-        let of_thread = journal.clone();
-        let ledger = spawn_blocking(move || Ledger::load(&of_thread)).await??;
-        Ok(BillingService {
-            journal,
-            ledger,
-            waiting: Vec::new(),
-            waiting_max,
-            committing: Vec::new(),
+    pub(crate) fn new(accounts_max: usize, chaos: bool) -> BillingService {
+        BillingService {
+            directory: Directory::new(accounts_max),
             chaos,
+            suffering: Suffering::default(),
             crash_asked_by: Vec::new(),
-        })
+        }
+    }
+
+    async fn post(
+        &mut self,
+        movement: Movement,
+        reply: Reply<Result<Receipt, PaymentError>>,
+        cx: &mut Context<Self>,
+    ) {
+        self.suffering.linger().await;
+        match self.account(movement.user_id, cx).await {
+            Ok(account) => {
+                account.post(movement, reply);
+                self.suffering.strike();
+            }
+            Err(no_account) => no_account.answer(reply, cx),
+        }
+    }
+
+    /// The account's process, which is sent one request now; started if need be.
+    async fn account(
+        &mut self,
+        user_id: UserId,
+        cx: &mut Context<Self>,
+    ) -> Result<&AccountClient, NoAccount> {
+        if !self.directory.knows(user_id) {
+            self.start(user_id, cx).await?;
+        }
+        let running = self.directory.forward(user_id).expect("it is known or was just started");
+        Ok(&running.client)
+    }
+
+    async fn start(&mut self, user_id: UserId, cx: &mut Context<Self>) -> Result<(), NoAccount> {
+        if self.directory.is_full() {
+            let accounts_max = self.directory.accounts_max();
+            return Err(NoAccount::Overloaded(Overload::Accounts { accounts_max }));
+        }
+        let accounts = DynamicRef::<Opening>::by_name(cx.node(), ACCOUNTS);
+        let opening = Opening { user_id, service: cx.pid() };
+        let pid = accounts.start_child(opening).await.map_err(NoAccount::Failed)?;
+        let account = ServerRef::<Account>::by_pid(cx.node(), pid).ok_or(NoAccount::Ended)?;
+        let running = Running { client: account.into(), monitor: cx.monitor(pid) };
+        self.directory.started(user_id, pid, running);
+        Ok(())
+    }
+}
+
+impl NoAccount {
+    /// A reply that is not sent here is dropped: its caller hears `Exited`.
+    fn answer<T, E: From<Overload>>(
+        self,
+        reply: Reply<Result<T, E>>,
+        cx: &mut Context<BillingService>,
+    ) {
+        match self {
+            NoAccount::Overloaded(overload) => {
+                reply.send(Err(overload.into()));
+            }
+            NoAccount::Failed(error) => cx.stop(Reason::error(&error)),
+            NoAccount::Ended => {}
+        }
     }
 }
 
@@ -65,78 +124,124 @@ impl BillingService {
 impl BillingService {
     /// Credits `amount` to the user. When the receipt comes, the payment is on disk.
     ///
-    /// `key` is the payment's name: called again with the same one, also after a crash, this gives
-    /// the first receipt again.
+    /// `key` is the user's name for the payment: called again with the same one within its life span
+    /// (`billing.key_ttl`), also after a crash, this gives the first receipt again.
     #[call]
-    pub fn process_payment(
+    pub async fn process_payment(
         &mut self,
         user_id: UserId,
-        amount: Cents,
+        amount: Money,
         key: IdempotencyKey,
         reply: Reply<Result<Receipt, PaymentError>>,
         cx: &mut Context<Self>,
     ) {
-        if self.waiting.len() >= self.waiting_max {
-            reply.send(Err(PaymentError::Overloaded { waiting_max: self.waiting_max }));
-            return;
-        }
-        self.waiting.push((Payment { user_id, amount, key }, reply));
-        self.commit_next(cx);
-        self.crash_if_asked();
+        self.post(Movement::payment(user_id, amount, key), reply, cx).await;
     }
 
-    /// The sum of the user's payments.
+    /// Gives a payment of the user back, or a part of it: `payment` is its receipt's sequence, and all
+    /// its refunds together are at most the payment. When the receipt comes, the refund is on disk.
+    ///
+    /// `key` is the user's name for the refund, as for a payment; one name is not for both.
     #[call]
-    pub fn balance(&self, user_id: UserId) -> Cents {
-        self.ledger.balance(user_id)
+    pub async fn refund(
+        &mut self,
+        user_id: UserId,
+        payment: Sequence,
+        amount: Money,
+        key: IdempotencyKey,
+        reply: Reply<Result<Receipt, PaymentError>>,
+        cx: &mut Context<Self>,
+    ) {
+        self.post(Movement::refund(user_id, payment, amount, key), reply, cx).await;
+    }
+
+    /// What the user holds: payments less refunds, in each currency.
+    #[call]
+    pub async fn balance(
+        &mut self,
+        user_id: UserId,
+        reply: Reply<Result<Balances, Overload>>,
+        cx: &mut Context<Self>,
+    ) {
+        match self.account(user_id, cx).await {
+            Ok(account) => account.balance(reply),
+            Err(no_account) => no_account.answer(reply, cx),
+        }
+    }
+
+    /// A page of the user's payments and refunds, newest first.
+    #[call]
+    pub async fn statement(
+        &mut self,
+        user_id: UserId,
+        page: Page,
+        reply: Reply<Result<Statement, StatementError>>,
+        cx: &mut Context<Self>,
+    ) {
+        if let Err(error) = page.check() {
+            reply.send(Err(error));
+            return;
+        }
+        match self.account(user_id, cx).await {
+            Ok(account) => account.statement(page, reply),
+            Err(no_account) => no_account.answer(reply, cx),
+        }
     }
 
     /// Answers: the service lives.
     #[call]
     pub fn ping(&self) {}
 
-    /// Crashes the service while payments are in flight: now, or at the next one. The caller hears
-    /// `Exited`; an answer only when chaos is off.
+    /// Lets a part of billing suffer. The answer says that it has been told to; who lets the service
+    /// itself crash hears `Exited` instead.
     #[call]
-    pub fn crash(&mut self, reply: Reply<ChaosIsOff>) {
+    pub async fn inflict(
+        &mut self,
+        part: Part,
+        fault: Fault,
+        reply: Reply<Result<(), ChaosIsOff>>,
+        cx: &mut Context<Self>,
+    ) {
         if !self.chaos {
-            reply.send(ChaosIsOff);
+            reply.send(Err(ChaosIsOff));
             return;
         }
-        self.crash_asked_by.push(reply);
-        self.crash_if_asked();
-    }
-
-    fn crash_if_asked(&self) {
-        if !self.crash_asked_by.is_empty() && !self.committing.is_empty() {
-            panic!("a crash was asked for");
+        match part {
+            Part::Service if matches!(fault, Fault::Crash | Fault::CrashInFlight) => {
+                self.crash_asked_by.push(reply);
+                self.suffering.begin(fault).await;
+                return;
+            }
+            Part::Service => {
+                reply.send(Ok(()));
+                self.suffering.begin(fault).await;
+                return;
+            }
+            Part::Writer => LedgerWriter::named().suffer(fault),
+            Part::Account(user_id) => match self.account(user_id, cx).await {
+                Ok(account) => account.suffer(fault),
+                Err(NoAccount::Failed(error)) => cx.stop(Reason::error(&error)),
+                Err(_) => {}
+            },
         }
+        reply.send(Ok(()));
     }
 
-    /// A batch is on disk. Sent by the process that committed it.
+    /// An account has nothing to do.
     #[cast]
-    fn committed(&mut self, batch: Committed, cx: &mut Context<Self>) {
-        self.ledger.take_in(&batch.entries).expect("the journal writes no gaps");
-        for (reply, answer) in mem::take(&mut self.committing).into_iter().zip(batch.answers) {
-            reply.send(answer);
+    pub(crate) fn idle(&mut self, idle: Idle, cx: &mut Context<Self>) {
+        if let LetGo::Yes(Running { client, monitor }) = self.directory.idle(idle) {
+            cx.demonitor(monitor);
+            client.retire();
         }
-        self.commit_next(cx);
     }
 
-    /// Starts to commit what waits, unless a batch is under way.
-    fn commit_next(&mut self, cx: &mut Context<Self>) {
-        if self.waiting.is_empty() || !self.committing.is_empty() {
-            return;
+    /// An account crashed. Its user's next request starts another one.
+    #[info]
+    fn news(&mut self, info: Info) {
+        if let Info::Down { pid, .. } = info {
+            self.directory.ended(pid);
         }
-        let (batch, replies): (Vec<_>, Vec<_>) = self.waiting.drain(..).unzip();
-        self.committing = replies;
-        let (own, journal, known) =
-            (cx.client(), self.journal.clone(), self.ledger.last_sequence());
-        cx.spawn_link(move |_: Cx<()>| async move {
-            let commit = move || Committed::commit(&journal, &batch, known);
-            own.committed(spawn_blocking(commit).await??);
-            Ok::<(), BoxError>(())
-        });
     }
 }
 
@@ -144,36 +249,11 @@ impl BillingService {
 impl fmt::Debug for BillingService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BillingService")
-            .field("users", &self.ledger.users())
-            .field("last_sequence", &self.ledger.last_sequence())
-            .field("waiting", &self.waiting.len())
-            .field("committing", &self.committing.len())
+            .field("accounts", &self.directory.len())
+            .field("crash_asked_by", &self.crash_asked_by.len())
             .finish_non_exhaustive()
     }
 }
-
-/// A batch that is on disk.
-#[derive(Debug)]
-pub struct Committed {
-    /// One for each payment of the batch, in its order.
-    answers: Vec<Answer>,
-    /// What the ledger does not have yet: of this batch, and of a predecessor's that was still being
-    /// committed when this service started.
-    entries: Vec<Entry>,
-}
-
-impl Committed {
-    /// Blocks: runs on the blocking pool.
-    fn commit(journal: &Journal, batch: &[Payment], known: u64) -> Result<Committed, JournalError> {
-        let answers = journal.append(batch, Timestamp::from(SystemTime::now()))?;
-        let entries = journal.entries_after(known)?.collect::<Result<_, _>>()?;
-        Ok(Committed { answers, entries })
-    }
-}
-
-/// The service was told to crash and did not: `billing.chaos` is not set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChaosIsOff;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,9 @@ use linden_gateway::axum::{
     http::{StatusCode, request::Parts},
 };
 use serde::{Deserialize, Serialize};
-use shop_billing::{BillingService, Cents, IdempotencyKey, Receipt, UserId};
+use shop_billing::{
+    Balances, BillingService, Cents, Currency, IdempotencyKey, Overload, Receipt, UserId,
+};
 
 use crate::{accounts::User, error::ApiError, json::Body};
 
@@ -17,17 +19,24 @@ use crate::{accounts::User, error::ApiError, json::Body};
 const REPEAT_PAUSES: [Duration; 3] =
     [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(80)];
 
+/// `{"amount": 1234}` are cents of euros; `"currency"` names another one.
 #[derive(Deserialize)]
 pub(crate) struct Amount {
     amount: Cents,
+    #[serde(default = "euros")]
+    currency: Currency,
+}
+
+fn euros() -> Currency {
+    Currency::EUR
 }
 
 pub(crate) async fn pay(
     User(user_id): User,
     Key(key): Key,
-    Body(Amount { amount }): Body<Amount>,
+    Body(Amount { amount, currency }): Body<Amount>,
 ) -> Result<Json<Receipt>, ApiError> {
-    let billing = BillingService::named();
+    let (billing, amount) = (BillingService::named(), amount.of(currency));
     let receipt = repeated(|| billing.process_payment(user_id, amount, key.clone())).await??;
     Ok(Json(receipt))
 }
@@ -35,13 +44,14 @@ pub(crate) async fn pay(
 #[derive(Serialize)]
 pub(crate) struct Balance {
     user_id: UserId,
-    balance: Cents,
+    balances: Balances,
 }
 
 pub(crate) async fn balance(User(user_id): User) -> Result<Json<Balance>, ApiError> {
     let billing = BillingService::named();
-    let balance = repeated(|| billing.balance(user_id)).await?;
-    Ok(Json(Balance { user_id, balance }))
+    let balances = repeated(|| billing.balance(user_id)).await?;
+    let balances = balances.map_err(|_: Overload| ApiError::from(CallError::Overloaded))?;
+    Ok(Json(Balance { user_id, balances }))
 }
 
 /// Calls, and when the service crashed meanwhile, calls its successor, a few times at most.

@@ -64,7 +64,7 @@ fn payments_take_a_token_and_a_key() {
     let again = client.post("/payments", &payment(&bearer, "a"), r#"{"amount":1234}"#);
     assert_eq!(again, Response { headers: again.headers.clone(), ..paid });
     let balance = client.get("/balance", &[("authorization", &bearer)]);
-    assert_eq!(balance.json(), json!({ "user_id": user_id.0, "balance": 1234 }));
+    assert_eq!(balance.json(), json!({ "user_id": user_id.0, "balances": { "EUR": 1234 } }));
 
     for (key, body, status, words) in [
         ("a", r#"{"amount":1}"#, 422, "belongs to another payment"),
@@ -72,6 +72,7 @@ fn payments_take_a_token_and_a_key() {
         ("b", r#"{"amount":-5}"#, 422, "must be positive"),
         ("b", r#"{"amount":12.34}"#, 422, "floating point"),
         ("b", r#"{"amount":9223372036854775807}"#, 409, "cannot hold so much more"),
+        ("b", r#"{"amount":1,"currency":"JPY"}"#, 422, "is no currency of the ledger"),
         ("b", "12", 422, ""),
         ("b c", r#"{"amount":1}"#, 400, "visible ASCII"),
         (&"k".repeat(129), r#"{"amount":1}"#, 400, "1 to 128 characters"),
@@ -87,7 +88,7 @@ fn payments_take_a_token_and_a_key() {
         check_refusal(&client.get("/balance", &[("authorization", authorization)]), 401, "");
     }
     let balance = client.get("/balance", &[("authorization", &bearer)]);
-    assert_eq!(balance.json()["balance"], json!(1234));
+    assert_eq!(balance.json()["balances"], json!({ "EUR": 1234 }));
     shop.stop();
 }
 
@@ -158,7 +159,7 @@ fn a_dead_service_is_a_503_and_not_ready_while_the_node_is_healthy() {
     assert_eq!((ready.status, &ready.json()["status"]), (200, &json!("ready")));
 
     // Its supervisor is stopped, as an operator would, so nobody starts it again.
-    let supervisor = SupervisorRef::by_name(&shop.node, "billing_sup");
+    let supervisor = SupervisorRef::by_name(&shop.node, "billing_front_sup");
     shop.node.block_on(supervisor.terminate_child("billing_service")).unwrap();
 
     let pay = client.post("/payments", &payment(&bearer, "a"), r#"{"amount":1}"#);
