@@ -12,7 +12,7 @@ mod duration;
 mod error;
 mod events;
 mod gen_server;
-mod log;
+pub mod log;
 mod node;
 pub mod report;
 pub mod supervisor;
@@ -25,7 +25,8 @@ pub use events::CrashReporter;
 pub use gen_server::{Context, GenServer, Handled, Init, ServerRef, Start, named, named_on};
 pub use linden_core::{
     Address, Call, CallError, Cx, Flush, Info, Mail, MailRef, Message, Named, Node, NodeId,
-    NodeOptions, Pid, Reason, Ref, Reply, TimerRef, block_on, reply_channel, spawn, spawn_link,
+    NodeOptions, Pid, Reason, Ref, Reply, TimerRef, block_on, current_process, reply_channel,
+    spawn, spawn_link,
 };
 pub use linden_macros::{gen_server, main, test};
 pub use node::{Booted, NodeBuilder, NodeError, Ready};

@@ -1,7 +1,8 @@
 //! The node's log: events with the process that wrote them, for people or as JSON, on standard error.
 //!
-//! The process is looked up when an event is written, not carried in a span, so that logging costs a process nothing while it
-//! does not log. A report ([`crate::report`]) comes whole with its event; this file only frames it.
+//! [`Lines`] is the layer that writes it. A node sets it up as `[log]` says; a program that sets up `tracing` itself adds it to its
+//! own subscriber. The process is looked up when an event is written, not carried in a span, so that logging costs a process
+//! nothing while it does not log. A report ([`crate::report`]) comes whole with its event; this file only frames it.
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
@@ -24,9 +25,8 @@ use crate::report::{CrashReport, SupervisorReport};
 /// Starts the log. Does nothing when the program has set up `tracing` itself.
 pub(crate) fn init(config: &LogConfig) {
     let filter = EnvFilter::new(config.directives());
-    let lines = Lines { format: config.format, write: to_standard_error };
     // An error means that somebody else was first, which is theirs to decide.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _ = tracing_subscriber::registry().with(filter).with(Lines::new(config.format)).try_init();
 }
 
 fn to_standard_error(line: &str) {
@@ -34,13 +34,57 @@ fn to_standard_error(line: &str) {
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
-/// Writes each event as one line; reports over several lines in the readable format.
-struct Lines<W> {
+/// A layer of `tracing` that writes the node's log: each event as one line with pid, name and application of the process that
+/// wrote it, and reports over several lines in the readable format.
+///
+/// For programs with a subscriber of their own ([`crate::NodeBuilder::foreign_logging`]), which may filter, or have layers
+/// beside it. Another formatter, such as `tracing_subscriber::fmt`, knows nothing of processes; a layer of the program's own
+/// asks [`crate::current_process`] while it handles an event.
+///
+/// # Examples
+/// ```
+/// use std::sync::{Arc, Mutex};
+///
+/// use linden::config::LogFormat;
+/// use linden::log::Lines;
+/// use tracing_subscriber::layer::SubscriberExt;
+///
+/// let written = Arc::new(Mutex::new(String::new()));
+/// let kept = written.clone();
+/// let lines = Lines::new(LogFormat::Json)
+///     .write_to(move |line| kept.lock().expect("nobody panics").push_str(line));
+/// let subscriber = tracing_subscriber::registry().with(lines);
+/// tracing::subscriber::with_default(subscriber, || tracing::info!(orders = 3, "open"));
+/// assert!(written.lock().expect("nobody panics").contains(r#""message":"open","orders":3"#));
+/// ```
+pub struct Lines {
     format: LogFormat,
-    write: W,
+    write: Box<dyn Fn(&str) + Send + Sync>,
 }
 
-impl<S: Subscriber, W: Fn(&str) + 'static> Layer<S> for Lines<W> {
+impl Lines {
+    /// Lines of this format on standard error.
+    #[must_use]
+    pub fn new(format: LogFormat) -> Self {
+        Self { format, write: Box::new(to_standard_error) }
+    }
+
+    /// Gives each event to `write`, its line break included, in place of standard error. It is called by the process that logs,
+    /// which waits for it; several may call at once.
+    #[must_use]
+    pub fn write_to(mut self, write: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.write = Box::new(write);
+        self
+    }
+}
+
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lines").field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         if is_of_reports(event.metadata()) {
             let mut visit = ReportLine { format: self.format, event, line: None };

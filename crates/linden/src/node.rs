@@ -148,7 +148,8 @@ impl NodeBuilder {
         self
     }
 
-    /// Leaves the log to the program, which has set up `tracing` itself.
+    /// Leaves the log to the program, which has set up `tracing` itself. With [`crate::log::Lines`] in its subscriber the events of
+    /// processes say which process they are of.
     #[must_use]
     pub fn foreign_logging(mut self) -> Self {
         self.logging = Logging::Foreign;

@@ -2,6 +2,7 @@
 //!
 //! OTP source: Elixir's `Task`.
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
@@ -10,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use linden_core::{
-    Address, Call, CallError, Cx, Info, Mail, Message, Named, Node, Pid, Reason, Reply,
+    Address, Call, CallError, Cx, Info, Mail, MailRef, Message, Named, Node, Pid, Reason, Reply,
     reply_channel,
 };
 
@@ -190,7 +191,7 @@ impl Message for Start {
     }
 }
 
-/// How long tasks may take to end when their supervisor does.
+/// How long tasks may take to end when their supervisor does, before they are killed.
 const TASK_SHUTDOWN: Duration = Duration::from_secs(5);
 
 impl TaskSupervisor {
@@ -225,7 +226,7 @@ impl TaskSupervisor {
 async fn serve(mut cx: Cx<Start>) -> Reason {
     cx.trap_exit(true);
     cx.set_label("task supervisor");
-    let mut tasks: std::collections::HashSet<Pid> = std::collections::HashSet::new();
+    let mut tasks: HashSet<Pid> = HashSet::new();
     let reason = loop {
         match cx.recv().await {
             Mail::Msg(Start { body, pid }) => {
@@ -240,20 +241,37 @@ async fn serve(mut cx: Cx<Start>) -> Reason {
             Mail::Info(_) => {}
         }
     };
-    tasks.iter().for_each(|&task| cx.exit(task, Reason::Shutdown));
-    let end = cx.node().uptime() + TASK_SHUTDOWN;
+    end_all(&mut cx, tasks).await;
+    reason
+}
+
+/// SRV-23: ends the tasks: tells them to shut down, kills what is left after a time, and waits until all have ended.
+///
+/// Each is monitored for it, so that one that took its link down is waited for as well.
+async fn end_all(cx: &mut Cx<Start>, mut tasks: HashSet<Pid>) {
+    for &task in &tasks {
+        cx.monitor(task);
+        cx.exit(task, Reason::Shutdown);
+    }
+    let mut limit = Some(cx.node().uptime().saturating_add(TASK_SHUTDOWN));
     while !tasks.is_empty() {
-        let left = end.saturating_sub(cx.node().uptime());
-        match cx.recv_timeout(left).await {
-            Some(Mail::Info(Info::Exit { from, .. })) => {
-                tasks.remove(&from);
+        let is_down = |mail: MailRef<'_, Start>| matches!(mail, MailRef::Info(Info::Down { .. }));
+        let down = match limit {
+            Some(end) => {
+                let left = end.saturating_sub(cx.node().uptime());
+                cx.recv_match_timeout(left, is_down).await
+            }
+            None => Some(cx.recv_match(is_down).await),
+        };
+        match down {
+            Some(Mail::Info(Info::Down { pid, .. })) => {
+                tasks.remove(&pid);
             }
             Some(_) => {}
             None => {
                 tasks.iter().for_each(|&task| cx.exit(task, Reason::Kill));
-                break;
+                limit = None;
             }
         }
     }
-    reason
 }

@@ -134,7 +134,7 @@ fn dependencies_that_make_no_sense_are_errors_that_name_the_chain() {
         ),
         (
             builder().application(Auth(plan())).application(Auth(plan())),
-            "two applications have the name `auth`",
+            "two applications have the name `auth`; add each once",
         ),
     ];
     for (builder, expected) in cases {

@@ -264,6 +264,7 @@ fn all_children_are_stopped_at_once_and_have_one_time_limit_together() {
     let cases = [
         (Manners::Plain, Shutdown::WORKER_DEFAULT, 0, Reason::Shutdown),
         (Manners::CleansUp(3.secs()), Shutdown::WORKER_DEFAULT, 3, Reason::Shutdown),
+        (Manners::CleansUp(3.secs()), Shutdown::Timeout(Duration::MAX), 3, Reason::Shutdown),
         (Manners::Deaf, Shutdown::WORKER_DEFAULT, 5, Reason::Killed),
         (Manners::Deaf, Shutdown::Brutal, 0, Reason::Killed),
         (
@@ -296,6 +297,28 @@ fn all_children_are_stopped_at_once_and_have_one_time_limit_together() {
             }
         });
     }
+}
+
+// proves: CALL-01
+#[test]
+fn requests_to_a_supervisor_that_stops_its_children_hear_its_reason_when_it_has_ended() {
+    check_inside(SEEDS, |cx| async move {
+        let journal = Journal::new();
+        let nursery = nursery().start().await.expect("it starts");
+        let slow = Cradle::new("a", &journal).with(Manners::CleansUp(3.secs()));
+        nursery.start_child(slow).await.expect("it starts");
+        let reason = Reason::custom("closed for today");
+        let stopper = cx.node().spawn({
+            let (nursery, reason) = (nursery.clone(), reason.clone());
+            |_: Cx<()>| async move { nursery.stop(reason).await.expect("it stops") }
+        });
+        let end = watch(cx.node(), stopper.pid());
+        settle().await;
+        let begin = cx.node().uptime();
+        assert_eq!(nursery.count_children().await, Err(CallError::Exited(reason)));
+        assert!(cx.node().uptime() - begin > 2.secs(), "it has ended");
+        assert_eq!(end.await, Reason::Normal);
+    });
 }
 
 // proves: SUP-16, SUP-21

@@ -617,6 +617,32 @@ fn a_stop_from_outside_comes_behind_what_was_sent_before_and_returns_at_the_end(
 
 // proves: SRV-13
 #[test]
+fn a_stop_of_a_server_that_is_killed_in_terminate_returns_when_it_has_ended() {
+    check_inside(SEEDS, |cx| async move {
+        let journal = Journal::new();
+        let init =
+            Probe::init_by(&journal, |probe| probe.in_terminate = Moment::Last(9_999.secs()));
+        let probe = Probe::start_as(Some("p"), init).await.expect("it starts");
+        let pid = probe.id();
+        let node = cx.node().clone();
+        let stopper = node.spawn({
+            let (node, probe) = (node.clone(), probe.clone());
+            move |_: linden::Cx<()>| async move {
+                probe.stop(Reason::Shutdown, 5.secs()).await.expect("it ends");
+                assert!(!node.is_alive(pid) && node.whereis("p").is_none(), "it has ended");
+            }
+        });
+        let end = watch(&node, stopper.pid());
+        while journal.entries().last().map(String::as_str) != Some("terminate shutdown") {
+            settle().await;
+        }
+        cx.exit(pid, Reason::Kill);
+        assert_eq!(end.await, Reason::Normal);
+    });
+}
+
+// proves: SRV-13
+#[test]
 fn a_stop_that_takes_too_long_is_an_error_and_leaves_the_server_to_its_end() {
     check_inside(SEEDS, |cx| async move {
         let journal = Journal::new();

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use linden::config::LogFormat;
+use linden::log::Lines;
 use linden::prelude::*;
 use linden::supervisor::decision::{AutoShutdown, Shutdown};
 use linden::{CrashReporter, NodeOptions};
@@ -332,6 +334,41 @@ fn any_subscriber_gets_the_fields_of_a_report() {
     assert_eq!(crash["state"], "Billing { cents: 0 }");
     assert_eq!(values(&events, "what"), ["started", "crashed", "restarted"]);
     assert_eq!(values(&events, "level"), ["DEBUG", "ERROR", "ERROR", "INFO"]);
+}
+
+// proves: APP-11
+#[test]
+fn a_programs_own_subscriber_writes_the_nodes_lines_by_its_layer() {
+    for format in [LogFormat::Readable, LogFormat::Json] {
+        let journal = Journal::new();
+        let kept = journal.clone();
+        let lines = Lines::new(format).write_to(move |line| kept.write(line.to_owned()));
+        let subscriber = tracing_subscriber::registry().with(lines);
+        tracing::subscriber::with_default(subscriber, || {
+            let options = NodeOptions { exit_listener: Some(Arc::new(CrashReporter)), ..quiet() };
+            Simulation::with_options(1, options).run(async {
+                let billing = Billing::start(Billing::default).await.expect("it starts");
+                assert_eq!(billing.pay(5).await, Ok(5));
+                billing.book();
+                settle().await;
+            });
+        });
+        let [paid, crashed] = &journal.entries()[..] else { panic!("{:?}", journal.entries()) };
+        match format {
+            LogFormat::Readable => {
+                let (_, rest) = paid.split_once(' ').expect("a time stamp");
+                let said = " INFO <> billing_service log_output: paid user=7\n";
+                assert_eq!(without_pids(rest), said);
+                assert!(crashed.contains("crash report: billing_service <"), "{crashed}");
+            }
+            LogFormat::Json => {
+                let paid: Value = serde_json::from_str(paid).expect("it is JSON");
+                assert_eq!(paid["name"], "billing_service");
+                assert!(paid["pid"].as_str().is_some_and(|pid| pid.starts_with('<')), "{paid}");
+                assert!(crashed.contains(r#""report":"crash""#), "{crashed}");
+            }
+        }
+    }
 }
 
 // proves: SUP-20

@@ -262,6 +262,31 @@ fn supervised_tasks_end_with_their_supervisor_and_without_their_starter_go_on() 
     });
 }
 
+// proves: SRV-23
+#[test]
+fn a_task_supervisor_waits_also_for_a_task_that_it_has_killed() {
+    on_node(2, |cx| async move {
+        let supervisor = supervised().start().await.expect("it starts");
+        let tasks = TaskSupervisor::by_name(cx.node(), "tasks");
+        let (begun, has_begun) = linden::reply_channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let stuck = tasks.spawn(async move {
+            begun.send(());
+            // Keeps its worker: neither told nor killed it ends.
+            released.recv().expect("the test releases it");
+        });
+        let pid = stuck.await.expect("it starts").pid();
+        has_begun.await.expect("it runs");
+        let mut stop = Box::pin(supervisor.stop(Reason::Shutdown));
+        // It is killed after 5 s.
+        let early = tokio::time::timeout(6.secs(), &mut stop).await;
+        release.send(()).expect("it waits");
+        early.expect_err("it has not ended");
+        stop.await.expect("it stops");
+        assert!(!cx.node().is_alive(pid));
+    });
+}
+
 #[test]
 fn a_server_awaits_a_task_in_its_handler() {
     #[derive(Default)]

@@ -96,7 +96,9 @@ pub enum OrderError {
 impl fmt::Display for OrderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Duplicate { name } => write!(f, "two applications have the name `{name}`"),
+            Self::Duplicate { name } => {
+                write!(f, "two applications have the name `{name}`; add each once")
+            }
             Self::Unknown { name, asked_by, known } => write!(
                 f,
                 "application `{asked_by}` depends on `{name}`, which this node does not have \
@@ -225,7 +227,7 @@ mod tests {
 
     #[test]
     fn duplicate_name_is_refused() {
-        refused("web; auth; web", "two applications have the name `web`");
+        refused("web; auth; web", "two applications have the name `web`; add each once");
     }
 
     #[test]

@@ -330,6 +330,10 @@ async fn after<S: GenServer>(state: &mut S, cx: &mut Context<S>) -> Turn {
 /// Runs terminate, drops the state, leaves what the crash report shows, and gives the exit reason.
 async fn end<S: GenServer>(mut state: S, mut cx: Context<S>, ending: Ending) -> Reason {
     let Ending { mut reason, mut during, asked_by } = ending;
+    // SRV-13: whoever asked for the end hears when it has come, also when a kill interrupts what follows.
+    if let Some(done) = asked_by {
+        cx.cx.answer_at_exit(done);
+    }
     // Replies that a panic dropped are answered before terminate, which may take long.
     cx.cx.set_exit_reason(&reason);
     if let Err(panic) = guard(Box::pin(state.terminate(&reason, &mut cx))).await {
@@ -352,9 +356,6 @@ async fn end<S: GenServer>(mut state: S, mut cx: Context<S>, ending: Ending) -> 
     }
     if !reason.is_orderly() {
         leave_detail(&cx, during, state_shown);
-    }
-    if let Some(done) = asked_by {
-        cx.cx.answer_at_exit(done);
     }
     reason
 }

@@ -235,7 +235,7 @@ where
     B: Fn(Cx<()>) -> F + Send + Sync + 'static,
     F: Future<Output: IntoReason> + Send + 'static,
 {
-    plain_child(id, body)
+    plain_child(id, Terms::WORKER, body)
 }
 
 /// A process of a behaviour as a child, registered under its id.
@@ -245,17 +245,17 @@ where
     B: Fn(Cx<M>) -> F + Send + Sync + 'static,
     F: Future<Output: IntoReason> + Send + 'static,
 {
-    plain_child(name, body).name(name)
+    plain_child(name, Terms::SUPERVISOR, body).name(name)
 }
 
-fn plain_child<M, B, F>(id: &str, body: B) -> ChildSpec
+fn plain_child<M, B, F>(id: &str, terms: Terms, body: B) -> ChildSpec
 where
     M: Message,
     B: Fn(Cx<M>) -> F + Send + Sync + 'static,
     F: Future<Output: IntoReason> + Send + 'static,
 {
     let start = ProcessChild { body, message: std::marker::PhantomData::<fn(M)> };
-    ChildSpec::new(id, Terms::WORKER, start)
+    ChildSpec::new(id, terms, start)
 }
 
 struct ProcessChild<B, M> {

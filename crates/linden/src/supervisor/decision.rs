@@ -314,9 +314,13 @@ pub enum SpecError {
 impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DuplicateId { id } => write!(f, "two children have the id `{id}`"),
+            Self::DuplicateId { id } => {
+                write!(f, "two children have the id `{id}`; give each its own")
+            }
             Self::Terms { id, .. } => write!(f, "the spec of child `{id}` makes no sense"),
-            Self::PeriodZero => f.write_str("the period of the restart intensity is zero"),
+            Self::PeriodZero => f.write_str(
+                "the period of the restart intensity is zero, so no limit would be reached; make it longer",
+            ),
         }
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linden_core::{
-    Address, Call, CallError, Cx, Info, LocalPid, Mail, Message, Named, Node, Pid, Reason, Reply,
-    reply_channel,
+    Address, Call, CallError, Cx, Info, LocalPid, Mail, MailRef, Message, Named, Node, Pid, Reason,
+    Reply, reply_channel,
 };
 
 use super::child::{NameChoice, guarded};
@@ -392,10 +392,10 @@ async fn supervise<A: Clone + Send + Sync + 'static>(
     let restarts = HashMap::new();
     let mut process = Process { cx, template, children, restarts, name, intensity };
     let (reason, done) = process.run().await;
-    let cx = process.stop_all().await;
     if let Some(done) = done {
-        cx.answer_at_exit(done);
+        process.cx.answer_at_exit(done);
     }
+    process.stop_all().await;
     reason
 }
 
@@ -524,10 +524,11 @@ impl<A: Clone + Send + Sync + 'static> Process<A> {
         self.reporter().write(SupervisorEvent::StopFailed, subject);
     }
 
-    /// SUP-16: stops all children at once: asked together, killed together when the time is up. Gives back the process's end.
+    /// SUP-16: stops all children at once: asked together, killed together when the time is up. Requests wait meanwhile, so that
+    /// their callers hear of the supervisor's end when it has come.
     ///
     /// SUP-21: each is monitored for it, so that one that took its link down is waited for as well.
-    async fn stop_all(mut self) -> Cx<Request<A>> {
+    async fn stop_all(mut self) {
         let none = DynamicChildren::new(Terms::WORKER, self.intensity, AutoShutdown::Never)
             .expect("the intensity was checked");
         let mut draining = std::mem::replace(&mut self.children, none).shut_down();
@@ -538,15 +539,15 @@ impl<A: Clone + Send + Sync + 'static> Process<A> {
         let reason = if shutdown == Shutdown::Brutal { Reason::Kill } else { Reason::Shutdown };
         self.tell(&draining, &reason);
         let mut limit = match shutdown {
-            Shutdown::Timeout(timeout) => Some(self.cx.node().uptime() + timeout),
+            Shutdown::Timeout(timeout) => Some(self.cx.node().uptime().saturating_add(timeout)),
             Shutdown::Brutal | Shutdown::Infinity => None,
         };
         while !draining.is_done() {
             let mail = match limit {
-                None => Some(self.cx.recv().await),
+                None => Some(self.cx.recv_match(is_news).await),
                 Some(end) => {
                     let left = end.saturating_sub(self.cx.node().uptime());
-                    self.cx.recv_timeout(left).await
+                    self.cx.recv_match_timeout(left, is_news).await
                 }
             };
             match mail {
@@ -560,7 +561,6 @@ impl<A: Clone + Send + Sync + 'static> Process<A> {
                         self.report_stop(pid, &reason);
                     }
                 }
-                // Requests in the meantime are dropped: their callers hear that the supervisor ends.
                 Some(_) => {}
                 None => {
                     self.tell(&draining, &Reason::Kill);
@@ -568,7 +568,6 @@ impl<A: Clone + Send + Sync + 'static> Process<A> {
                 }
             }
         }
-        self.cx
     }
 
     fn tell(&self, draining: &Draining<LocalPid>, reason: &Reason) {
@@ -581,6 +580,10 @@ impl<A: Clone + Send + Sync + 'static> Process<A> {
 /// A child in a report: it has no id.
 const SOME_CHILD: Subject<'static> =
     Subject { child: CHILD, pid: None, reason: None, restarts_in_period: 0 };
+
+fn is_news<M>(mail: MailRef<'_, M>) -> bool {
+    matches!(mail, MailRef::Info(_))
+}
 
 fn reporter<'a, A: Send + 'static>(
     cx: &Cx<Request<A>>,

@@ -74,10 +74,17 @@ pub enum SupervisorError {
 impl fmt::Display for SupervisorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound => f.write_str("there is no such child"),
+            Self::NotFound => {
+                f.write_str("there is no such child; which_children lists those there are")
+            }
             Self::Running => f.write_str("the child is running; terminate it first"),
-            Self::Restarting => f.write_str("the child is about to be restarted"),
-            Self::AlreadyStarted(pid) => write!(f, "a child with this id runs already, as {pid}"),
+            Self::Restarting => {
+                f.write_str("the child is about to be restarted; wait for that, or terminate it")
+            }
+            Self::AlreadyStarted(pid) => write!(
+                f,
+                "a child with this id runs already, as {pid}; terminate and delete it, or take another id"
+            ),
             Self::AlreadyPresent => f.write_str(
                 "a child with this id is present without a process; restart or delete it",
             ),
@@ -316,8 +323,8 @@ impl Process {
                     return reason;
                 }
                 Mail::Msg(Request::Stop(reason, done)) => {
-                    let _ = self.take(children.shut_down()).await;
                     self.cx.answer_at_exit(done);
+                    let _ = self.take(children.shut_down()).await;
                     return reason;
                 }
                 Mail::Info(Info::Exit { from, reason }) => {

@@ -370,7 +370,7 @@ fn two_children_of_one_id_are_refused() {
     let error = Children::<u32, ()>::new(Policy::default(), vec![spec("a"), spec("a")])
         .expect_err("duplicate");
     assert_eq!(error, SpecError::DuplicateId { id: "a".into() });
-    assert_eq!(error.to_string(), "two children have the id `a`");
+    assert_eq!(error.to_string(), "two children have the id `a`; give each its own");
 }
 
 #[test]
