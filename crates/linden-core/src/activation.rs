@@ -37,9 +37,13 @@ impl Worker {
         self.set_current(Some(cell));
         self.messages_left.set(MESSAGES_MAX);
         self.reductions_left.set(REDUCTIONS_MAX);
+        let held = self.in_hand();
         // SAFETY: the task that was taken from a queue made this worker the owner.
         unsafe { self.run_owned(cell) };
         self.set_current(None);
+        if held.is_some() && self.in_hand() == held {
+            self.settle_hand();
+        }
     }
 
     /// # Safety
@@ -85,7 +89,7 @@ impl Worker {
             };
             self.give_back(header);
             self.set_current(None);
-            if header.mail.try_idle(idle) {
+            if (idle == Idle::Signals && self.keep_in_hand(cell)) || header.mail.try_idle(idle) {
                 return;
             }
             self.set_current(Some(cell));

@@ -634,6 +634,9 @@ pub(crate) unsafe fn lend_count(header: NonNull<Header>) {
 /// # Safety
 /// The caller owns one count and does not use it again.
 pub(crate) unsafe fn wake_counted(header: NonNull<Header>) {
+    if worker::wake_in_hand(header) {
+        return;
+    }
     // SAFETY: the caller's count keeps the cell.
     let cell = unsafe { header.as_ref() };
     match cell.mail.wake() {
@@ -651,6 +654,27 @@ pub(crate) unsafe fn wake_counted(header: NonNull<Header>) {
             }
             worker::schedule(header);
         }
+    }
+}
+
+/// Takes counts back that wakes of a process in hand gave up; see [`worker::wake_in_hand`].
+///
+/// # Safety
+/// The caller owns so many counts and does not use them again. When `is_owner` says so, it owns the process as well.
+pub(crate) unsafe fn take_back(header: NonNull<Header>, counts: u32, is_owner: bool) {
+    for _ in 0..counts {
+        if is_owner {
+            // SAFETY: the counts keep the cell.
+            let cell = unsafe { header.as_ref() };
+            // SAFETY: the caller's promise, and the reference ends with the loop's body.
+            let spare = unsafe { &mut cell.owner().spare_counts };
+            if *spare < u16::MAX {
+                *spare += 1;
+                continue;
+            }
+        }
+        // SAFETY: the caller's promise.
+        unsafe { release(header) };
     }
 }
 

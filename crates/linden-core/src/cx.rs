@@ -501,6 +501,16 @@ impl<M: Message> Cx<M> {
         link.map(|link| self.open(link))
     }
 
+    /// Takes the oldest mail, or waits.
+    #[inline(never)]
+    fn poll_oldest(&self, cx: &Context<'_>) -> Poll<NonNull<Link>> {
+        let cell: &Header = &self.cell;
+        self.poll_inbox(cx, || {
+            // SAFETY: `poll_inbox` checked that the process is polled here; the reference ends with the statement.
+            unsafe { cell.owner() }.inbox.pop_front()
+        })
+    }
+
     /// Takes mail by `take`; refills the inbox from the mailbox when there is none, and otherwise waits.
     fn poll_inbox(
         &self,
@@ -543,7 +553,7 @@ impl<M: Message> Cx<M> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn open(&self, link: NonNull<Link>) -> Mail<M> {
         // SAFETY: taken from the inbox, so it is owned here.
         match unsafe { link.as_ref() }.kind() {
@@ -621,15 +631,11 @@ pub struct Recv<'a, M: Message> {
 impl<M: Message> Future for Recv<'_, M> {
     type Output = Mail<M>;
 
-    #[inline]
+    // Only the link comes back from the part that is not inlined: the message is read straight to where it is used. Moved
+    // once more, it would be read in pieces of another size than it was just written in, which stalls the processor.
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Mail<M>> {
-        let cell: &Header = &self.cx.cell;
-        // Only the link comes back from the part that is not inlined: the message is read straight to where it is used.
-        let link = self.cx.poll_inbox(cx, || {
-            // SAFETY: `poll_inbox` checked that the process is polled here; the reference ends with the statement.
-            unsafe { cell.owner() }.inbox.pop_front()
-        });
-        link.map(|link| self.cx.open(link))
+        self.cx.poll_oldest(cx).map(|link| self.cx.open(link))
     }
 }
 

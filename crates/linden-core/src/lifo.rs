@@ -4,6 +4,8 @@
 //! process is not stranded behind a worker that is stuck. The two meet in Dekker's way: the worker empties the slot and then
 //! looks for a thief, the thief announces itself and then looks into the slot ([`crate::asymmetric`]). A worker that finds a
 //! thief waits for its decision, some microseconds. What was stolen stays in the slot until the worker comes by.
+//!
+//! A second slot of this kind holds the caller in hand (`worker.rs`): stealable for the same reason.
 
 use std::ptr::{self, NonNull};
 
@@ -55,6 +57,18 @@ impl<T> LifoSlot<T> {
             return Some(task);
         }
         self.take_beside_a_thief(task)
+    }
+
+    /// Whether `task` is here and no thief is. If one comes right after this, it and whoever it passes the task on to see all
+    /// that was written before. Owner only.
+    pub(crate) fn holds(&self, task: NonNull<T>) -> bool {
+        if !ptr::eq(self.next.load(Ordering::Relaxed), task.as_ptr()) {
+            return false;
+        }
+        if !cfg!(linden_weaken = "lifo_holds_fence") {
+            self.fence.light();
+        }
+        self.thief.load(Ordering::Relaxed) == ABSENT
     }
 
     #[cold]
@@ -188,6 +202,32 @@ mod loom_tests {
             }
             thief.join().unwrap();
             tasks.iter().for_each(Task::assert_run_once);
+        });
+    }
+
+    #[test]
+    fn loom_a_wake_of_a_task_in_the_slot_is_seen_by_its_owner_or_its_thief() {
+        loom::model(|| {
+            let task = Arc::new(Task::new());
+            let answer = Arc::new(AtomicUsize::new(0));
+            let slot = Arc::new(LifoSlot::new());
+            task.prepare();
+            assert!(slot.put(NonNull::from(&*task)).is_none());
+            let thief = {
+                let (slot, task, answer) = (slot.clone(), task.clone(), answer.clone());
+                thread::spawn(move || {
+                    let stolen = slot.steal().is_some();
+                    let saw = stolen && answer.load(Ordering::Relaxed) == 1;
+                    drop(task);
+                    (stolen, saw)
+                })
+            };
+            answer.store(1, Ordering::Relaxed);
+            let woken = slot.holds(NonNull::from(&*task));
+            let kept = slot.take().is_some();
+            let (stolen, saw) = thief.join().unwrap();
+            assert_ne!(kept, stolen, "one of the two has it");
+            assert!(kept || saw || !woken, "a wake that needs no more notice was not seen");
         });
     }
 }

@@ -88,7 +88,7 @@ fn look(node: &NodeInner, seen: &mut Seen) {
             .zip(node.remotes.iter())
             .filter(|((now, before), worker)| now == before && worker.has_work())
             .map(|(_, worker)| {
-                if let Some(task) = worker.lifo.steal() {
+                for task in [worker.lifo.steal(), worker.hand.steal()].into_iter().flatten() {
                     node.injector.push(task);
                 }
             })

@@ -6,8 +6,8 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use linden_core::{Address, Cx, Mail, Message, Node, Pid, Reason, yield_now};
-use stage::{Journal, Running, end_of, inside, on_node};
+use linden_core::{Address, CallError, Cx, Mail, Message, Node, Pid, Reason, yield_now};
+use stage::{Journal, Running, end_of, inside, on_node, watch};
 use teller::{Ask, teller};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -273,6 +273,55 @@ fn what_a_blocked_process_woke_is_run_by_another_worker() {
             });
             assert_eq!(reason.await, Reason::Normal);
         }
+    });
+}
+
+/// A server that blocks its worker in each request until it is told to go on, and says when it is in one.
+fn blocker(node: &Node) -> (Address<Ask>, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let ((enters, entered), (go, goes)) = (mpsc::channel(), mpsc::channel());
+    let server = node.spawn(move |mut cx: Cx<Ask>| async move {
+        while let Mail::Msg(Ask::Echo(number, reply)) = cx.recv().await {
+            enters.send(()).expect("the test waits");
+            let _: Result<(), _> = goes.recv();
+            reply.send(number);
+        }
+    });
+    (server, entered, go)
+}
+
+// proves: SCHED-05
+#[test]
+fn a_caller_can_be_killed_and_its_time_ends_while_its_server_blocks_their_worker() {
+    on_node(2, |node| async move {
+        let (server, entered, go) = blocker(&node);
+        for _ in 0..5 {
+            let at = server.clone();
+            let caller = node.spawn(move |_: Cx<()>| async move {
+                let _ = at.call(|reply| Ask::Echo(1, reply)).no_timeout().await;
+            });
+            entered.recv().expect("the server has the request");
+            let end = watch(&node, caller.pid());
+            node.exit(caller.pid(), Reason::Kill);
+            assert_eq!(end.await, Reason::Killed);
+            go.send(()).expect("the server waits");
+
+            let at = server.clone();
+            let answer = inside(&node, move |_: Cx<()>| async move {
+                at.call(|reply| Ask::Echo(2, reply)).timeout(Duration::from_millis(5)).await
+            });
+            assert_eq!(answer.await, Err(CallError::Timeout));
+            entered.recv().expect("the server has the request");
+            go.send(()).expect("the server waits");
+
+            let at = server.clone();
+            let caller = inside(&node, move |_: Cx<()>| async move {
+                at.call(|reply| Ask::Echo(3, reply)).await
+            });
+            go.send(()).expect("the server lives");
+            assert_eq!(caller.await, Ok(3));
+            entered.recv().expect("the server had the request");
+        }
+        node.exit(server.pid(), Reason::Shutdown);
     });
 }
 
