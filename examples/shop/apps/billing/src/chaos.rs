@@ -28,10 +28,10 @@ pub enum Fault {
     /// It panics while a payment is in flight: now, or at the next one.
     CrashInFlight,
     /// It does nothing for so long.
-    Hang(Duration),
+    Hang(#[serde(with = "linden::config::duration")] Duration),
     /// From now on it takes so much longer for each payment, or, the writer, for each commit; zero
     /// ends that.
-    Slow(Duration),
+    Slow(#[serde(with = "linden::config::duration")] Duration),
 }
 
 /// The fault did not happen: `billing.chaos` is not set.
@@ -86,4 +86,24 @@ impl Suffering {
 
 fn crash() -> ! {
     panic!("a crash was asked for");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_and_faults_are_written_as_people_write_them() {
+        let part = |part: Part| serde_json::to_string(&part).unwrap();
+        assert_eq!(part(Part::Writer), r#""writer""#);
+        assert_eq!(part(Part::Account(UserId(7))), r#"{"account":7}"#);
+        for (json, fault) in [
+            (r#""crash_in_flight""#, Fault::CrashInFlight),
+            (r#"{"hang":"50ms"}"#, Fault::Hang(Duration::from_millis(50))),
+            (r#"{"slow":"0s"}"#, Fault::Slow(Duration::ZERO)),
+        ] {
+            assert_eq!(serde_json::from_str::<Fault>(json).unwrap(), fault);
+            assert_eq!(serde_json::to_string(&fault).unwrap(), json);
+        }
+    }
 }

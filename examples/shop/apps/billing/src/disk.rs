@@ -77,6 +77,11 @@ impl Disk {
         image
     }
 
+    /// Cuts the power now.
+    pub(crate) fn cut(&self) {
+        self.state().operations_left = 0;
+    }
+
     /// Whether the power was cut.
     pub(crate) fn is_dead(&self) -> bool {
         self.state().operations_left == 0

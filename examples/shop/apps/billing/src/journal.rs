@@ -37,7 +37,7 @@ pub use error::JournalError;
 pub use row::FORMAT;
 pub(crate) use snapshot::Snapshot;
 pub use snapshot::Transactions;
-use tables::{Clock, Tables};
+use tables::Tables;
 
 /// Memory that the journal may use to cache the file.
 pub const CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -107,7 +107,7 @@ impl Journal {
         if found != FORMAT {
             return Err(JournalError::Format { path: path.to_owned(), found });
         }
-        Tables::open(&transaction)?;
+        Tables::open(&transaction, Timestamp(0))?;
         transaction.commit()?;
         Ok(Journal { database: Arc::new(database), key_ttl: KEY_TTL })
     }
@@ -117,18 +117,18 @@ impl Journal {
     /// When this returns `Ok`, everything that has a receipt is on disk. The batch costs one wait
     /// for the disk, however long it is: that is the group commit. A movement whose key belongs to
     /// the same movement already gets the first receipt, also within one batch; a refused movement
-    /// does not hinder the others. On the way, keys whose time is over are forgotten.
+    /// does not hinder the others. On the way, keys whose time is over are forgotten. When `now` is
+    /// earlier than it was at an earlier commit, that one's time stands for it.
     ///
     /// # Errors
     /// [`JournalError`]: after a failure to commit, whether the batch is on disk is not known;
     /// otherwise nothing was written. In both cases send the movements again with the same keys.
     pub fn append(&self, batch: &[Movement], now: Timestamp) -> Result<Vec<Posted>, JournalError> {
-        let clock = Clock { now, key_until: now.after(self.key_ttl) };
-        self.write(|tables| {
+        self.write(now, |tables| {
             let before = tables.last();
-            let posted = batch.iter().map(|movement| tables.post(movement, clock));
+            let posted = batch.iter().map(|movement| tables.post(movement, self.key_ttl));
             let posted: Vec<Posted> = posted.collect::<Result<_, _>>()?;
-            let swept = tables.sweep(now)?;
+            let swept = tables.sweep()?;
             Ok((posted, tables.last() > before || swept > 0))
         })
     }
@@ -139,8 +139,8 @@ impl Journal {
     /// # Errors
     /// [`JournalError`].
     pub fn sweep(&self, now: Timestamp) -> Result<usize, JournalError> {
-        self.write(|tables| {
-            let swept = tables.sweep(now)?;
+        self.write(now, |tables| {
+            let swept = tables.sweep()?;
             Ok((swept, swept > 0))
         })
     }
@@ -149,16 +149,18 @@ impl Journal {
     /// to keep.
     fn write<T>(
         &self,
+        now: Timestamp,
         work: impl FnOnce(&mut Tables<'_>) -> Result<(T, bool), JournalError>,
     ) -> Result<T, JournalError> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
-        let mut tables = Tables::open(&transaction)?;
+        let mut tables = Tables::open(&transaction, now)?;
         let (result, is_news) = work(&mut tables)?;
-        tables.finish()?;
         if is_news {
+            tables.finish()?;
             transaction.commit()?;
         } else {
+            drop(tables);
             transaction.abort()?;
         }
         Ok(result)

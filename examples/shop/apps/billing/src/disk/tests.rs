@@ -5,11 +5,11 @@
 
 use super::*;
 use crate::{
-    BillingConfig, BillingService, Cents, Currency, IdempotencyKey, Journal, Kind, Money, Movement,
-    Receipt, Sequence, Timestamp, UserId, app::tree, verify,
+    BillingConfig, BillingService, Cents, Currency, IdempotencyKey, Journal, JournalError, Kind,
+    Money, Movement, Receipt, Sequence, Timestamp, UserId, app::tree, verify,
 };
 use linden::{CallError, Node, NodeOptions, Task};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, error::Error as _, time::Duration};
 
 /// A small random source: splitmix64.
 struct Random(u64);
@@ -102,6 +102,19 @@ fn a_power_cut_loses_nothing_that_the_journal_acknowledged() {
             check(image.clone(), &acknowledged, &unknown, &format!("seed {seed}, life {life}"));
         }
     }
+}
+
+#[test]
+fn a_disk_that_is_gone_is_an_error_with_its_cause() {
+    let disk = Disk::new(Vec::new(), u64::MAX);
+    let journal = Journal::on(disk.clone()).unwrap();
+    disk.cut();
+    let payment = Movement::payment(UserId(1), euros(1), key("a"));
+    let error = journal.append(&[payment], Timestamp(1)).unwrap_err();
+    assert!(matches!(error, JournalError::Database(_)));
+    assert_eq!(error.to_string(), "the journal file failed");
+    assert!(error.source().is_some_and(|cause| cause.to_string().contains("the power was cut")));
+    assert!(matches!(Journal::on(disk), Err(JournalError::Open { .. })));
 }
 
 /// Opens the image: the books are clean, and have what was acknowledged and at most what is unknown.

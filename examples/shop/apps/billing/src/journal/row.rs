@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `meta` | `format` | the number of this layout, [`FORMAT`] |
 //! | `meta` | `swept` | the last transaction whose key was looked at by the sweep |
+//! | `meta` | `clock` | the time of the last commit |
 //! | `transactions` | sequence | user id, kind (0 payment, 1 refund), the refund's payment or 0, recorded at, key until, key, postings |
 //! | `keys` | user id, key | the sequence of the last transaction with that key |
 //! | `totals` | account, currency | the sum of the account's postings, in cents |
@@ -30,6 +31,8 @@ pub const FORMAT: u64 = 2;
 pub(super) const FORMAT_KEY: &str = "format";
 /// Key of `meta`.
 pub(super) const SWEPT_KEY: &str = "swept";
+/// Key of `meta`.
+pub(super) const CLOCK_KEY: &str = "clock";
 
 pub(crate) type AccountRow = (u8, u64);
 pub(crate) type PostingRow<'r> = (u8, u64, &'r [u8; 3], i64);

@@ -3,15 +3,15 @@
 //! Lives within one transaction of the database and decides there, from what is stored, whether a
 //! movement is made. Invariants of the whole journal are kept here, and nowhere else.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use redb::{ReadableTable as _, Table, WriteTransaction};
 
 use super::{
     JournalError, Posted, SWEEP_MAX,
     row::{
-        self, KEYS, KeyKey, LINES, META, REFUNDED, SWEPT_KEY, TOTALS, TRANSACTIONS, TotalKey,
-        TransactionRow,
+        self, CLOCK_KEY, KEYS, KeyKey, LINES, META, REFUNDED, SWEPT_KEY, TOTALS, TRANSACTIONS,
+        TotalKey, TransactionRow,
     },
 };
 use crate::{
@@ -27,15 +27,11 @@ pub(super) struct Tables<'t> {
     lines: Table<'t, (u64, u64), ()>,
     refunded: Table<'t, u64, i64>,
     last: u64,
+    /// The time of this batch. Never earlier than that of one before, also when the machine's clock has
+    /// gone back: else a key that was forgotten could be used while it still belongs to its owner.
+    now: Timestamp,
     /// Totals that this batch has changed: written once, at its end.
     changed: HashMap<(BookAccount, Currency), Cents>,
-}
-
-/// The time of a batch.
-#[derive(Clone, Copy)]
-pub(super) struct Clock {
-    pub(super) now: Timestamp,
-    pub(super) key_until: Timestamp,
 }
 
 /// Why a movement is not made.
@@ -53,17 +49,23 @@ impl<E: Into<JournalError>> From<E> for Halt {
 }
 
 impl<'t> Tables<'t> {
-    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Tables<'t>, JournalError> {
+    pub(super) fn open(
+        transaction: &'t WriteTransaction,
+        now: Timestamp,
+    ) -> Result<Tables<'t>, JournalError> {
+        let meta = transaction.open_table(META)?;
+        let before = meta.get(CLOCK_KEY)?.map_or(0, |clock| clock.value());
         let transactions = transaction.open_table(TRANSACTIONS)?;
         let last = transactions.last()?.map_or(0, |(sequence, _)| sequence.value());
         Ok(Tables {
-            meta: transaction.open_table(META)?,
+            meta,
             transactions,
             keys: transaction.open_table(KEYS)?,
             totals: transaction.open_table(TOTALS)?,
             lines: transaction.open_table(LINES)?,
             refunded: transaction.open_table(REFUNDED)?,
             last,
+            now: now.max(Timestamp(before)),
             changed: HashMap::new(),
         })
     }
@@ -77,9 +79,9 @@ impl<'t> Tables<'t> {
     pub(super) fn post(
         &mut self,
         movement: &Movement,
-        clock: Clock,
+        key_ttl: Duration,
     ) -> Result<Posted, JournalError> {
-        let answer = match self.decide(movement, clock) {
+        let answer = match self.decide(movement, key_ttl) {
             Ok(receipt) => Ok(receipt),
             Err(Halt::Refused(error)) => Err(error),
             Err(Halt::Failed(error)) => return Err(error),
@@ -93,12 +95,12 @@ impl<'t> Tables<'t> {
         Ok(Posted { answer, balance })
     }
 
-    fn decide(&mut self, movement: &Movement, clock: Clock) -> Result<Receipt, Halt> {
+    fn decide(&mut self, movement: &Movement, key_ttl: Duration) -> Result<Receipt, Halt> {
         let amount = movement.amount.cents;
         if !amount.is_positive() {
             return Err(Halt::Refused(PaymentError::AmountNotPositive { amount }));
         }
-        if let Some(first) = self.owner_of_key(movement, clock.now)? {
+        if let Some(first) = self.owner_of_key(movement)? {
             if first.movement == *movement {
                 return Ok(Receipt::from(first));
             }
@@ -115,22 +117,18 @@ impl<'t> Tables<'t> {
         if let Some((of, sum)) = refunded {
             self.refunded.insert(of.0, sum.0)?;
         }
-        Ok(self.write(movement, &postings, clock)?)
+        Ok(self.write(movement, &postings, key_ttl)?)
     }
 
     /// The transaction that the key belongs to, if it still does.
-    fn owner_of_key(
-        &self,
-        movement: &Movement,
-        now: Timestamp,
-    ) -> Result<Option<Transaction>, JournalError> {
+    fn owner_of_key(&self, movement: &Movement) -> Result<Option<Transaction>, JournalError> {
         let key = (movement.user_id.0, movement.key.as_str());
         let Some(sequence) = self.keys.get(key)?.map(|sequence| sequence.value()) else {
             return Ok(None);
         };
         let owner = self.transaction(sequence)?;
         let owner = owner.ok_or(JournalError::Corrupt { sequence: Sequence(sequence) })?;
-        Ok((now < owner.key_until).then_some(owner))
+        Ok((self.now < owner.key_until).then_some(owner))
     }
 
     fn transaction(&self, sequence: u64) -> Result<Option<Transaction>, JournalError> {
@@ -187,15 +185,15 @@ impl<'t> Tables<'t> {
         &mut self,
         movement: &Movement,
         postings: &[Posting],
-        clock: Clock,
+        key_ttl: Duration,
     ) -> Result<Receipt, JournalError> {
         self.last += 1;
         let transaction = Transaction {
             sequence: Sequence(self.last),
             movement: movement.clone(),
             postings: postings.to_vec(),
-            recorded_at: clock.now,
-            key_until: clock.key_until,
+            recorded_at: self.now,
+            key_until: self.now.after(key_ttl),
         };
         let user_id = movement.user_id.0;
         self.transactions.insert(self.last, row::of_transaction(&transaction))?;
@@ -206,13 +204,13 @@ impl<'t> Tables<'t> {
 
     /// Forgets keys whose time is over, the oldest first, [`SWEEP_MAX`] at most, and returns how many
     /// transactions it has looked at.
-    pub(super) fn sweep(&mut self, now: Timestamp) -> Result<usize, JournalError> {
+    pub(super) fn sweep(&mut self) -> Result<usize, JournalError> {
         let swept = self.meta.get(SWEPT_KEY)?.map_or(0, |swept| swept.value());
         let mut expired = Vec::new();
         for row in self.transactions.range(swept + 1..)?.take(SWEEP_MAX) {
             let (sequence, row) = row?;
             let transaction = row::transaction(sequence.value(), row.value())?;
-            if now < transaction.key_until {
+            if self.now < transaction.key_until {
                 break;
             }
             expired.push(transaction);
@@ -232,6 +230,7 @@ impl<'t> Tables<'t> {
 
     /// Writes what the batch has kept back.
     pub(super) fn finish(mut self) -> Result<(), JournalError> {
+        self.meta.insert(CLOCK_KEY, self.now.0)?;
         for ((account, currency), cents) in self.changed {
             let (kind, id) = row::of_account(account);
             self.totals.insert((kind, id, currency.bytes()), cents.0)?;

@@ -141,6 +141,18 @@ fn keys_are_forgotten_in_bounded_batches_when_their_time_is_over() {
 }
 
 #[test]
+fn a_clock_that_goes_back_stands_still_in_the_journal() {
+    let (_directory, journal) = journal();
+    let first = one(&journal, pay(1, 100, "a"), NOW).unwrap();
+    assert_eq!(journal.sweep(AFTER_TTL).unwrap(), 1);
+    // The key was forgotten: who uses it again must not be younger than its life span's end.
+    let second = one(&journal, pay(1, 100, "a"), LATER).unwrap();
+    assert_eq!((second.sequence, second.recorded_at), (Sequence(2), AFTER_TTL));
+    assert!(first.recorded_at < second.recorded_at);
+    assert_eq!(verify(&journal).unwrap().transactions, 2);
+}
+
+#[test]
 fn amounts_that_are_not_positive_are_refused() {
     let (_directory, journal) = journal();
     for cents in [0, -1, i64::MIN] {
