@@ -131,16 +131,24 @@ fn run_all(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let launcher = Launcher::new(arguments);
     let workers = arguments.size.workers();
     println!("{workers} workers, {} runs. {}", arguments.runs, table::LEGEND);
+    let mut failed = Vec::new();
     for group in plan::groups(&arguments.selections) {
         let results = run_group(&launcher, group, arguments);
         print!("{}", table::render(&results));
+        if results.has_failed(System::Linden) {
+            failed.push(format!("{}/{}", group.scenario, group.variant));
+        }
         if let Some(file) = &mut json {
             for record in results.records() {
                 writeln!(file, "{}", record.to_json())?;
             }
         }
     }
-    Ok(())
+    // A peer that fails is a line in its table; Linden is what is tested here.
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(format!("linden failed in {}", failed.join(", ")).into()),
+    }
 }
 
 fn run_group(launcher: &Launcher, group: Group, arguments: &Arguments) -> Results {
@@ -152,7 +160,7 @@ fn run_group(launcher: &Launcher, group: Group, arguments: &Arguments) -> Result
         match launcher.run(group, system) {
             Ok(Outcome::Metrics(metrics)) => results.add(system, metrics),
             Ok(Outcome::Unsupported(why)) => results.give_up(system, why),
-            Err(error) => results.give_up(system, format!("run {run} failed: {}", chain(&error))),
+            Err(error) => results.fail(system, format!("run {run} failed: {}", chain(&error))),
         }
     }
     results

@@ -44,11 +44,13 @@ pub(crate) struct Results {
     group: Group,
     series: Vec<Series>,
     troubles: Vec<(System, String)>,
+    /// Those of the troubled systems that crashed, hung or said nothing.
+    failed: Vec<System>,
 }
 
 impl Results {
     pub(crate) fn new(group: Group) -> Results {
-        Results { group, series: Vec::new(), troubles: Vec::new() }
+        Results { group, series: Vec::new(), troubles: Vec::new(), failed: Vec::new() }
     }
 
     pub(crate) fn group(&self) -> Group {
@@ -72,6 +74,16 @@ impl Results {
     /// Takes the reason why a run gave no figures; the system is not run again in this group.
     pub(crate) fn give_up(&mut self, system: System, why: String) {
         self.troubles.push((system, why));
+    }
+
+    /// As [`Results::give_up`], for a run that should have given figures.
+    pub(crate) fn fail(&mut self, system: System, why: String) {
+        self.failed.push(system);
+        self.give_up(system, why);
+    }
+
+    pub(crate) fn has_failed(&self, system: System) -> bool {
+        self.failed.contains(&system)
     }
 
     pub(crate) fn given_up(&self, system: System) -> bool {
@@ -151,5 +163,15 @@ mod tests {
             ]
         );
         assert!(results.given_up(System::Actix) && !results.given_up(System::Otp));
+    }
+
+    #[test]
+    fn a_system_that_fails_is_told_from_one_without_the_feature() {
+        let group = Group { scenario: Scenario::Call, variant: Variant::Outside };
+        let mut results = Results::new(group);
+        results.give_up(System::Otp, "not possible".to_owned());
+        results.fail(System::Linden, "killed after 180 s".to_owned());
+        assert!(results.given_up(System::Linden) && results.given_up(System::Otp));
+        assert!(results.has_failed(System::Linden) && !results.has_failed(System::Otp));
     }
 }

@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: builds `linden-benches` in the profile `bench` and passes the arguments on to it.
+//! `cargo xtask bench`: builds `linden-benches` in the profile `bench` and passes all arguments on to it.
 //!
-//! The binary owns the scenarios, the systems and the table; this module knows only how to build it and that the
-//! system `otp` needs Erlang. Scenario and system names are not checked here, so that a new one needs no change.
+//! The binary owns the command line, the scenarios, the systems and the table, so that there is one definition of each; this
+//! module knows only how to build it and that the system `otp` needs Erlang.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -15,32 +15,24 @@ use crate::workspace::Workspace;
 
 /// What to measure.
 #[derive(Args, Debug, Default, PartialEq, Eq)]
+#[command(disable_help_flag = true)]
 pub(crate) struct BenchArgs {
-    /// Scenarios to run; by default those that the benches choose
-    scenarios: Vec<String>,
-    /// Systems to compare, separated by commas; by default all
-    #[arg(long, value_delimiter = ',')]
-    systems: Vec<String>,
-    /// Interleaved runs of each scenario
-    #[arg(long)]
-    runs: Option<u32>,
-    /// Write one JSON object per line to this file
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Run everything, the long scenarios too
-    #[arg(long)]
-    all: bool,
+    /// The arguments of `linden-benches`; `--help` shows them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    arguments: Vec<String>,
 }
 
 /// Builds the benches and runs them in the caller's directory; their exit code is ours.
 pub(crate) fn run(workspace: &Workspace, args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let log = Log::create(workspace.target().join("xtask/bench.log"))?;
-    if args.needs_erlang() {
-        packages::ensure(ERLANG, &log).context("leave it out by --systems, or install it")?;
+    if args.needs_erlang()
+        && let Err(error) = packages::ensure(ERLANG, &log)
+    {
+        eprintln!("warning: the system otp is left out: {error:#}");
     }
     let binary = build(workspace)?;
     let status = Command::new(&binary)
-        .args(args.passed_on())
+        .args(&args.arguments)
         .status()
         .with_context(|| format!("cannot start {}", binary.display()))?;
     Ok(match status.code() {
@@ -50,26 +42,18 @@ pub(crate) fn run(workspace: &Workspace, args: &BenchArgs) -> anyhow::Result<Exi
 }
 
 impl BenchArgs {
+    /// Whether `otp` takes part: when it is named, or when no systems are.
     fn needs_erlang(&self) -> bool {
-        self.systems.is_empty() || self.systems.iter().any(|system| system == "otp")
-    }
-
-    /// The arguments in the words of the benches' own command line, which are the same.
-    fn passed_on(&self) -> Vec<String> {
-        let mut words = self.scenarios.clone();
-        if !self.systems.is_empty() {
-            words.extend(["--systems".to_owned(), self.systems.join(",")]);
+        if self.arguments.iter().any(|word| word == "--help" || word == "-h") {
+            return false;
         }
-        if let Some(runs) = self.runs {
-            words.extend(["--runs".to_owned(), runs.to_string()]);
-        }
-        if let Some(json) = &self.json {
-            words.extend(["--json".to_owned(), json.display().to_string()]);
-        }
-        if self.all {
-            words.push("--all".to_owned());
-        }
-        words
+        let mut words = self.arguments.iter().map(String::as_str);
+        let systems = words.by_ref().find_map(|word| word.strip_prefix("--systems"));
+        let systems = match systems {
+            Some("") => words.next(),
+            other => other.and_then(|rest| rest.strip_prefix('=')),
+        };
+        systems.is_none_or(|systems| systems.split(',').any(|system| system == "otp"))
     }
 }
 
@@ -91,29 +75,49 @@ fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
+    /// As the command stands in the command line of xtask.
+    #[derive(Parser)]
+    struct Cli {
+        #[command(subcommand)]
+        action: Action,
+    }
+
+    #[derive(clap::Subcommand)]
+    enum Action {
+        Bench(BenchArgs),
+    }
+
+    fn parse(line: &str) -> BenchArgs {
+        let words = ["xtask", "bench"].into_iter().chain(line.split_whitespace());
+        let Action::Bench(args) = Cli::try_parse_from(words).expect("all is passed on").action;
+        args
+    }
+
     #[test]
-    fn arguments_reach_the_benches_unchanged() {
-        let args = BenchArgs {
-            scenarios: vec!["call".into(), "ring".into()],
-            systems: vec!["linden".into(), "tokio".into()],
-            runs: Some(3),
-            json: Some("out.json".into()),
-            all: true,
-        };
-        let words = args.passed_on().join(" ");
-        assert_eq!(words, "call ring --systems linden,tokio --runs 3 --json out.json --all");
+    fn every_argument_reaches_the_benches_unchanged() {
+        for line in [
+            "",
+            "--quick --runs 1",
+            "call idle --systems linden,otp --workers=3",
+            "call/one_core --runs 9 --json results.json",
+            "http --json FILE --anything-new",
+            "--help",
+        ] {
+            assert_eq!(parse(line).arguments.join(" "), line);
+        }
     }
 
     #[test]
     fn erlang_is_needed_only_when_otp_takes_part() {
-        let with = |systems: &[&str]| BenchArgs {
-            systems: systems.iter().map(|system| (*system).to_owned()).collect(),
-            ..BenchArgs::default()
-        };
-        assert!(with(&[]).needs_erlang());
-        assert!(with(&["linden", "otp"]).needs_erlang());
-        assert!(!with(&["linden", "tokio"]).needs_erlang());
+        for line in ["", "call --quick", "--systems linden,otp", "call --systems=otp --runs 1"] {
+            assert!(parse(line).needs_erlang(), "{line}");
+        }
+        for line in ["--systems linden,tokio", "call --systems=tokio", "--help", "-h"] {
+            assert!(!parse(line).needs_erlang(), "{line}");
+        }
     }
 }

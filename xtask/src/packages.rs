@@ -20,7 +20,7 @@ pub(crate) struct Package {
     pub(crate) purpose: &'static str,
 }
 
-/// Erlang, the yardstick of the benches and of the promises.
+/// Erlang, the yardstick of the benches.
 pub(crate) const ERLANG: Package =
     Package { program: "erl", debian: "erlang-base", purpose: "scenarios on a real BEAM" };
 

@@ -9,6 +9,7 @@ mod heads;
 mod links;
 mod names;
 mod promises;
+mod reach;
 mod readme;
 pub(crate) mod rust;
 mod sizes;

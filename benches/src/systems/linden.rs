@@ -6,8 +6,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use linden::config::LogConfig;
+use linden::log::Lines;
 use linden::prelude::*;
 use linden::{Cx, Mail, Message, NodeOptions};
+use tracing_subscriber::EnvFilter;
 
 use crate::measure::{self, Latch, Params, Rounds};
 use crate::outcome::{Metric, Unsupported};
@@ -52,10 +55,16 @@ fn drive<T: Send + 'static>(node: &Node, future: impl Future<Output = T> + Send 
     node.block_on(task).expect("the driver does not crash")
 }
 
-/// Crash and supervisor reports are formatted as in production, and the text thrown away.
+/// Crash and supervisor reports are formatted by the layer and the filter of a node's own log, and the text thrown away.
 fn format_reports() {
+    use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::util::SubscriberInitExt;
-    tracing_subscriber::fmt().with_writer(std::io::sink).finish().init();
+    let log = LogConfig::default();
+    let lines = Lines::new(log.format).write_to(|line| {
+        std::hint::black_box(line);
+    });
+    let filter = EnvFilter::new(log.directives());
+    tracing_subscriber::registry().with(filter).with(lines).init();
 }
 
 /// The server of `call`, `idle` and `restart`.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use super::{Outcome, loom, totals};
 use crate::command::{self, Ended, Log};
 use crate::memcheck::{self, Checked, MemcheckArgs, Tool};
-use crate::packages::{self, ERLANG, Ensured, VALGRIND};
+use crate::packages::{self, Ensured, VALGRIND};
 use crate::tidy;
 use crate::workspace::{Workspace, append_flags};
 
@@ -77,20 +77,11 @@ fn passed() -> anyhow::Result<Outcome> {
 }
 
 fn packages(setting: &Setting<'_>) -> anyhow::Result<Outcome> {
-    let mut needed = vec![ERLANG];
-    if memcheck::default_tool(setting.log)? == Tool::Valgrind {
-        needed.push(VALGRIND);
+    let needs_valgrind = memcheck::default_tool(setting.log)? == Tool::Valgrind;
+    if needs_valgrind && packages::ensure(VALGRIND, setting.log)? == Ensured::Installed {
+        return Ok(Outcome::Passed(format!("installed {}", VALGRIND.debian)));
     }
-    let mut installed = Vec::new();
-    for package in needed {
-        if packages::ensure(package, setting.log)? == Ensured::Installed {
-            installed.push(package.debian);
-        }
-    }
-    if installed.is_empty() {
-        return passed();
-    }
-    Ok(Outcome::Passed(format!("installed {}", installed.join(", "))))
+    passed()
 }
 
 fn fmt(setting: &Setting<'_>) -> anyhow::Result<Outcome> {

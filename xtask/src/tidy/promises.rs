@@ -9,8 +9,8 @@
 //! fn normal_exit_of_another_is_dropped() {
 //! ```
 //!
-//! Only a function with an attribute whose last segment is `test` counts, and an ignored one does not. Any other
-//! comment that cites a number of a known family (`ABC`) must cite one that exists.
+//! Only a function with an attribute whose last segment is `test` counts, and an ignored one does not; nor does one in a
+//! file that no `mod` leads to, which is never compiled. Any other comment that cites a number of a known family (`ABC`) must cite one that exists.
 
 mod citations;
 mod ids;
@@ -18,23 +18,30 @@ mod ids;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Finding;
-use super::rust;
 use super::tree::Tree;
+use super::{reach, rust};
 use citations::{Citation, citations};
 use ids::{Id, ids};
 
 const LIST: &str = "docs/SEMANTICS.md";
+
+/// What is wrong with a proof that is never compiled.
+const UNREACHED: &str = "the test proves nothing: no target has this file; name it by a `mod`";
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let Some(list) = tree.text(LIST) else {
         return vec![Finding::file(LIST, "the file is missing: it numbers the promises")];
     };
     let (promises, mut findings) = promises(list);
+    let reached = reach::reached(tree);
     let mut proved = BTreeSet::new();
     for (path, text) in tree.rust() {
         let lines = rust::split(text);
         for Citation { line, proof } in citations(&lines) {
             match proof {
+                Ok(_) if !reached.contains(path) => {
+                    findings.push(Finding::line(path, line, UNREACHED));
+                }
                 Ok(cited) => proved.extend(cited),
                 Err(text) => findings.push(Finding::line(path, line, text)),
             }
@@ -156,6 +163,19 @@ mod tests {
             PROMISE,
             "//! A.\n// SIG-04: here.\n#[test]\nfn f() {}\n",
             "is proved by no test",
+        );
+    }
+
+    #[test]
+    fn citation_in_a_file_that_is_never_compiled_proves_nothing() {
+        let files = [(LIST, PROMISE), ("a/src/lib.rs", "//! A.\nmod b;\n"), ("a/src/b.rs", TEST)];
+        assert_eq!(check(&Tree::of(&files)), []);
+        let files = [(LIST, PROMISE), ("a/src/lib.rs", "//! A.\n"), ("a/src/b.rs", TEST)];
+        let found = check(&Tree::of(&files)).into_iter().map(|finding| finding.to_string());
+        let found: Vec<String> = found.collect();
+        assert!(
+            found.len() == 2 && found[0].contains("b.rs:2: the test proves nothing"),
+            "{found:?}"
         );
     }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
+use cargo_metadata::camino::Utf8Path;
 use cargo_metadata::{DependencyKind, Metadata};
 
 use crate::workspace::Workspace;
@@ -18,6 +19,8 @@ pub(super) struct Tree {
     pub(super) members: Vec<Member>,
     /// Dependencies of members on members.
     pub(super) edges: Vec<Edge>,
+    /// The files that cargo's targets begin with.
+    pub(super) roots: Vec<String>,
 }
 
 /// A crate of the workspace.
@@ -72,7 +75,7 @@ impl Tree {
             files.insert(name, String::from_utf8(bytes).unwrap_or_default());
         }
         let (members, edges) = graph(&workspace.metadata);
-        Ok(Self { files, members, edges })
+        Ok(Self { files, members, edges, roots: roots(&workspace.metadata) })
     }
 
     /// The text of one file.
@@ -113,8 +116,7 @@ fn graph(metadata: &Metadata) -> (Vec<Member>, Vec<Edge>) {
     let mut members = Vec::new();
     let mut edges = Vec::new();
     for package in packages {
-        let manifest = package.manifest_path.strip_prefix(&metadata.workspace_root);
-        let manifest = manifest.unwrap_or(&package.manifest_path).as_str().replace('\\', "/");
+        let manifest = from_root(metadata, &package.manifest_path);
         members.push(Member { name: package.name.to_string(), manifest });
         for dependency in package
             .dependencies
@@ -131,13 +133,28 @@ fn graph(metadata: &Metadata) -> (Vec<Member>, Vec<Edge>) {
     (members, edges)
 }
 
+fn roots(metadata: &Metadata) -> Vec<String> {
+    let targets = metadata.workspace_packages().into_iter().flat_map(|package| &package.targets);
+    targets.map(|target| from_root(metadata, &target.src_path)).collect()
+}
+
+fn from_root(metadata: &Metadata, path: &Utf8Path) -> String {
+    path.strip_prefix(&metadata.workspace_root).unwrap_or(path).as_str().replace('\\', "/")
+}
+
 #[cfg(test)]
 impl Tree {
-    /// A tree of these files and no crates.
+    /// A tree of these files and no crates. The roots are the files where cargo looks for targets by itself.
     pub(super) fn of(files: &[(&str, &str)]) -> Self {
+        let is_root = |path: &str| {
+            let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+            directory.ends_with("tests") || name == "lib.rs" || name == "main.rs"
+        };
+        let roots = files.iter().map(|(path, _)| (*path).to_owned()).filter(|path| is_root(path));
+        let roots = roots.collect();
         let files =
             files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
-        Self { files, ..Self::default() }
+        Self { files, roots, ..Self::default() }
     }
 }
 
