@@ -36,6 +36,23 @@ pub use supervisor::{
 };
 pub use task::{Task, TaskError, TaskSupervisor};
 
+/// The programs of `docs/guide`, compiled and run as tests.
+#[cfg(doctest)]
+mod guide {
+    macro_rules! pages {
+        ($($page:ident: $file:literal,)*) => {
+            $(#[doc = include_str!(concat!("../../../docs/guide/", $file, ".md"))] struct $page;)*
+        };
+    }
+    pages! {
+        FirstService: "1-first-service",
+        Supervision: "2-supervision",
+        CallingServices: "3-calling-services",
+        Configuration: "4-configuration",
+        Testing: "5-testing",
+    }
+}
+
 pub mod prelude {
     //! What most services use.
     pub use crate::{
