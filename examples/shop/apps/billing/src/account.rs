@@ -10,7 +10,7 @@
 //! other callers hear `Exited`, and the next request starts a successor. The account ends with the
 //! service that knows it.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use linden::prelude::*;
 use tokio::task::spawn_blocking;
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct AccountSetup {
     pub(crate) journal: Journal,
-    /// Payments and refunds of one user that may wait for the disk.
+    /// Payments and refunds of one user that may wait for the disk; and as many questions for balances.
     pub(crate) waiting_max: usize,
     /// How long an account that has nothing to do keeps its process.
     pub(crate) idle: Duration,
@@ -42,7 +42,6 @@ pub(crate) struct Opening {
 }
 
 /// The state of an account's process.
-#[derive(Debug)]
 pub(crate) struct Account {
     user_id: UserId,
     setup: AccountSetup,
@@ -145,11 +144,13 @@ impl Account {
         reply: Reply<Result<Balances, Overload>>,
         cx: &mut Context<Self>,
     ) {
-        match &self.balances {
-            Some(balances) => {
-                reply.send(Ok(balances.clone()));
-            }
-            None => self.asked.push(reply),
+        let waiting_max = self.setup.waiting_max;
+        if let Some(balances) = &self.balances {
+            reply.send(Ok(balances.clone()));
+        } else if self.asked.len() >= waiting_max {
+            reply.send(Err(Overload::Account { waiting_max }));
+        } else {
+            self.asked.push(reply);
         }
         self.receive(cx);
     }
@@ -197,5 +198,17 @@ impl Account {
     #[info]
     fn news(&mut self, _info: Info, cx: &mut Context<Self>) {
         cx.stop(Reason::Shutdown);
+    }
+}
+
+/// For crash reports: how much there is to do, not how much money.
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account")
+            .field("user_id", &self.user_id)
+            .field("in_flight", &self.in_flight)
+            .field("asked", &self.asked.len())
+            .field("received", &self.received)
+            .finish_non_exhaustive()
     }
 }

@@ -76,7 +76,8 @@ pub struct BillingConfig {
     /// Payments and refunds of all users that may wait for the next commit; 10,000. More are refused as
     /// overload.
     pub waiting_max: usize,
-    /// Of these, those of one user; 1,000. More are refused as overload.
+    /// Of these, those of one user; 1,000. As many of its questions for balances may wait for an account
+    /// that has just been started. More are refused as overload.
     pub account_waiting_max: usize,
     /// Accounts that have a process at the same time; 100,000. Requests for others are refused as
     /// overload.

@@ -98,7 +98,7 @@ pub enum Overload {
         /// `billing.waiting_max`.
         waiting_max: usize,
     },
-    /// Of this user, so many payments and refunds wait for the disk.
+    /// Of this user, so many payments and refunds, or questions for balances, wait for the disk.
     Account {
         /// `billing.account_waiting_max`.
         waiting_max: usize,
@@ -117,7 +117,7 @@ impl fmt::Display for Overload {
                 write!(f, "{waiting_max} payments wait already; try again in a moment")
             }
             Overload::Account { waiting_max } => {
-                write!(f, "{waiting_max} payments of this user wait already; try again in a moment")
+                write!(f, "{waiting_max} requests of this user wait already; try again in a moment")
             }
             Overload::Accounts { accounts_max } => {
                 write!(f, "{accounts_max} accounts are in use already; try again in a moment")
@@ -171,7 +171,7 @@ mod tests {
             ),
             (
                 overloaded(Overload::Account { waiting_max: 9 }),
-                "9 payments of this user wait already; try again in a moment",
+                "9 requests of this user wait already; try again in a moment",
             ),
             (
                 overloaded(Overload::Accounts { accounts_max: 9 }),

@@ -87,6 +87,20 @@ async fn accounts(node: &Node) -> Vec<Pid> {
     pids.collect()
 }
 
+/// Waits until the state of a user's account has these words.
+async fn until_account(node: &Node, user: u64, words: &str) {
+    let is_there =
+        |state: &str| state.contains(&format!("UserId({user})")) && state.contains(words);
+    loop {
+        for pid in accounts(node).await {
+            let account = ServerRef::<Account>::by_pid(node, pid).unwrap();
+            if is_there(&account.state().await.unwrap().unwrap()) {
+                return;
+            }
+        }
+    }
+}
+
 fn is_a_crash(error: &CallError) -> bool {
     matches!(error, CallError::Exited(Reason::Panic(panic)) if panic.message == "a crash was asked for")
 }
@@ -190,7 +204,7 @@ async fn a_batch_is_bounded() {
 }
 
 #[linden::test]
-async fn one_user_may_fill_its_own_queue_and_not_that_of_others() {
+async fn one_user_may_fill_its_own_queue_and_not_that_of_others(node: Node) {
     let directory = tempfile::tempdir().unwrap();
     let journal = journal(directory.path());
     let billing = start(&journal, BillingConfig { account_waiting_max: 1, ..config() }).await;
@@ -198,14 +212,22 @@ async fn one_user_may_fill_its_own_queue_and_not_that_of_others() {
     let lock = journal.lock();
     let first = pay(1, 100, "a");
     until_writer("committing: 1").await;
-    let refused = pay(1, 1, "b").await.unwrap();
-    assert_eq!(refused, Ok(Err(Overload::Account { waiting_max: 1 }.into())));
+    let overload = Overload::Account { waiting_max: 1 };
+    assert_eq!(pay(1, 1, "b").await.unwrap(), Ok(Err(overload.into())));
     let other = pay(2, 5, "a");
     until_writer("waiting: 2").await;
+    // That account does not know its balances yet.
+    let questions = [(); 2].map(|()| {
+        Task::spawn_unlinked(async { BillingService::named().balance(UserId(2)).await.unwrap() })
+    });
+    until_account(&node, 2, "received: 3").await;
     drop(lock);
     for payment in [first, other] {
         payment.await.unwrap().unwrap().unwrap();
     }
+    let answers = Task::await_many(questions).await.into_iter().map(Result::unwrap);
+    let is_refused = |answer: &Result<Balances, Overload>| *answer == Err(overload);
+    assert_eq!(answers.filter(is_refused).count(), 1);
 }
 
 #[linden::test]
