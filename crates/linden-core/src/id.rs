@@ -118,6 +118,12 @@ impl LocalPid {
         Pid::new(node, self)
     }
 
+    /// The process's place in the node's table. A later process may have the same one.
+    #[must_use]
+    pub fn index(self) -> u32 {
+        self.index
+    }
+
     /// Index 0 is never given to a process.
     pub(crate) const OUTSIDE: Self = Self {
         index: 0,
