@@ -2,7 +2,7 @@
 //!
 //! [`Supervisor`] and [`DynamicSupervisor`] are specifications: values that can be started again and again. The decisions are
 //! pure ([`decision`], [`intensity`]); the processes only do what they say. OTP source: `supervisor`. The promises are
-//! SUP-01 to SUP-22 in `docs/SEMANTICS.md`.
+//! SUP-01 to SUP-23 in `docs/SEMANTICS.md`.
 //!
 //! # A child spec's keys
 //!

@@ -28,7 +28,7 @@ use std::time::Duration;
 pub use children::{ChildCounts, ChildExit, ChildRow, ChildState, Children, Exited};
 pub use dynamic::{
     Draining, DynamicChildren, DynamicDone, DynamicExit, DynamicExited, DynamicNext,
-    DynamicRestart, DynamicTerminate, DynamicTryAgain, Liveness,
+    DynamicRestart, DynamicTerminate, DynamicTryAgain, Liveness, Numbered,
 };
 pub use requests::{
     DeleteChildError, NotFound, RestartChildError, StartAgain, StartChildError, StartNew, StopOne,

@@ -3,16 +3,16 @@
 //! Lives here: [`DynamicChildren`]. Owned by one supervisor process.
 //!
 //! Invariants:
-//! - A running child is one entry of one hash map from its pid to its start arguments; the terms are kept once. The
+//! - A running child is one entry of a [`Roster`], its pid and its start arguments; the terms are kept once. The
 //!   arguments of temporary children are dropped, since they are never needed again. So a million children cost
-//!   a million times `size_of::<(P, A)>()`, plus the map's slack.
+//!   a million times `size_of::<(P, A)>()` and two bytes.
 //! - A child whose restart failed is kept under its last pid until another try succeeds.
 //!
 //! Differences from OTP 25: a restart whose start function chooses not to run (`ignore`) forgets the child, where
 //! OTP keeps an entry without a pid that crashes the supervisor when it ends; and `count_children` stays right
 //! when a child is terminated while it waits for another try.
 
-use std::collections::{HashMap, HashSet, hash_map, hash_set};
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,11 @@ use super::{
     Restart, SpecError, Started, StopVerdict, Terms, check_intensity,
 };
 use crate::supervisor::intensity::{Intensity, RestartHistory, Verdict};
+
+mod roster;
+
+pub use roster::Numbered;
+use roster::Roster;
 
 /// The children of one dynamic supervisor.
 ///
@@ -38,9 +43,9 @@ pub struct DynamicChildren<P, A> {
 #[derive(Debug)]
 enum Running<P, A> {
     /// They may be restarted.
-    WithArgs(HashMap<P, A>),
+    WithArgs(Roster<P, A>),
     /// They are temporary.
-    Bare(HashSet<P>),
+    Bare(Roster<P, ()>),
 }
 
 /// What the exit of a process means to this supervisor.
@@ -117,7 +122,7 @@ pub enum DynamicTerminate<P> {
     NotFound,
 }
 
-impl<P: Copy + Eq + Hash, A> DynamicChildren<P, A> {
+impl<P: Numbered + Hash, A> DynamicChildren<P, A> {
     /// A dynamic supervisor's state without children. All children will have these terms.
     ///
     /// # Errors
@@ -133,9 +138,9 @@ impl<P: Copy + Eq + Hash, A> DynamicChildren<P, A> {
             SpecError::Terms { id, cause }
         })?;
         let running = if terms.restart == Restart::Temporary {
-            Running::Bare(HashSet::new())
+            Running::Bare(Roster::default())
         } else {
-            Running::WithArgs(HashMap::new())
+            Running::WithArgs(Roster::default())
         };
         Ok(Self {
             terms,
@@ -160,7 +165,7 @@ impl<P: Copy + Eq + Hash, A> DynamicChildren<P, A> {
         how: ExitKind,
         now: Duration,
     ) -> DynamicExited<'_, P, A> {
-        let Some(args) = self.running.remove(&pid) else {
+        let Some(args) = self.running.remove(pid) else {
             return DynamicExited::NotAChild;
         };
         let report = self.terms.report_of_exit(how);
@@ -196,7 +201,7 @@ impl<P: Copy + Eq + Hash, A> DynamicChildren<P, A> {
         pid: P,
         liveness: impl FnOnce(P) -> Liveness,
     ) -> DynamicTerminate<P> {
-        if self.running.remove(&pid).is_some() {
+        if self.running.remove(pid).is_some() {
             return DynamicTerminate::Stop(pid);
         }
         if self.restarting.remove(&pid).is_some() {
@@ -210,11 +215,7 @@ impl<P: Copy + Eq + Hash, A> DynamicChildren<P, A> {
 
     /// Ends the supervision: the children are to be terminated all at once, in no order.
     pub fn shut_down(self) -> Draining<P> {
-        let waiting = match self.running {
-            Running::WithArgs(map) => map.into_keys().collect(),
-            Running::Bare(set) => set,
-        };
-        Draining { terms: self.terms, waiting }
+        Draining { terms: self.terms, waiting: self.running.pids().collect() }
     }
 
     /// The children in no order. As many lines as there are children: for a person, not for a loop.
@@ -272,7 +273,7 @@ pub struct DynamicRestart<'s, P, A> {
     args: A,
 }
 
-impl<P: Copy + Eq + Hash, A> DynamicRestart<'_, P, A> {
+impl<P: Numbered + Hash, A> DynamicRestart<'_, P, A> {
     /// Its start arguments.
     pub fn args(&self) -> &A {
         &self.args
@@ -338,69 +339,33 @@ impl<P: Copy + Eq + Hash> Draining<P> {
     }
 }
 
-impl<P: Copy + Eq + Hash, A> Running<P, A> {
+impl<P: Numbered, A> Running<P, A> {
     fn insert(&mut self, pid: P, args: A) {
-        let fresh = match self {
-            Self::WithArgs(map) => map.insert(pid, args).is_none(),
-            Self::Bare(set) => set.insert(pid),
-        };
-        debug_assert!(fresh, "one process is one child");
+        match self {
+            Self::WithArgs(children) => children.insert(pid, args),
+            Self::Bare(children) => children.insert(pid, ()),
+        }
     }
 
     /// The outer `None`: no such child. The inner one: its arguments were not kept.
-    fn remove(&mut self, pid: &P) -> Option<Option<A>> {
-        let args = match self {
-            Self::WithArgs(map) => map.remove(pid).map(Some),
-            Self::Bare(set) => set.remove(pid).then_some(None),
-        };
-        self.give_back_slack();
-        args
-    }
-
-    /// Gives memory back after most children have ended. Rare enough to cost nothing per removal.
-    fn give_back_slack(&mut self) {
-        let wanted = self.len() * 2;
+    fn remove(&mut self, pid: P) -> Option<Option<A>> {
         match self {
-            Self::WithArgs(map) if is_slack(map.len(), map.capacity()) => map.shrink_to(wanted),
-            Self::Bare(set) if is_slack(set.len(), set.capacity()) => set.shrink_to(wanted),
-            Self::WithArgs(_) | Self::Bare(_) => {}
+            Self::WithArgs(children) => children.remove(pid).map(Some),
+            Self::Bare(children) => children.remove(pid).map(|()| None),
         }
     }
 
     fn len(&self) -> usize {
         match self {
-            Self::WithArgs(map) => map.len(),
-            Self::Bare(set) => set.len(),
+            Self::WithArgs(children) => children.len(),
+            Self::Bare(children) => children.len(),
         }
     }
 
-    fn pids(&self) -> Pids<'_, P, A> {
+    fn pids(&self) -> Box<dyn Iterator<Item = P> + '_> {
         match self {
-            Self::WithArgs(map) => Pids::WithArgs(map.keys()),
-            Self::Bare(set) => Pids::Bare(set.iter()),
-        }
-    }
-}
-
-/// Room for this many children is never given back.
-const CAPACITY_KEPT: usize = 1024;
-
-fn is_slack(len: usize, capacity: usize) -> bool {
-    capacity > CAPACITY_KEPT && len < capacity / 8
-}
-
-enum Pids<'a, P, A> {
-    WithArgs(hash_map::Keys<'a, P, A>),
-    Bare(hash_set::Iter<'a, P>),
-}
-
-impl<P: Copy, A> Iterator for Pids<'_, P, A> {
-    type Item = P;
-
-    fn next(&mut self) -> Option<P> {
-        match self {
-            Self::WithArgs(keys) => keys.next().copied(),
-            Self::Bare(pids) => pids.next().copied(),
+            Self::WithArgs(children) => Box::new(children.pids()),
+            Self::Bare(children) => Box::new(children.pids()),
         }
     }
 }
