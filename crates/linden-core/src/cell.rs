@@ -3,7 +3,7 @@
 //! Who may touch what (rules in `docs/UNSAFE.md`):
 //! - the mailbox word, the count and the flags: anybody who holds a count;
 //! - the owner part and the future: the worker that runs the process, between the moment it took it from a run queue and the
-//!   moment `MailWord::try_idle` or `MailWord::close` gave it up;
+//!   moment `MailWord::try_idle` gave it up, or, when the process ends, it gave the process's own count back;
 //! - the memory: freed by whoever gives back the last count. The process itself holds one count until it is dead, so the
 //!   future is always dropped by a worker, never by a handle.
 
@@ -375,11 +375,18 @@ impl<M: Message, F: Future<Output: IntoReason> + Send + 'static> NewCell<M, F> {
 }
 
 impl<M, F> Drop for NewCell<M, F> {
-    /// The function that should have made the future panicked: the cell dies without having lived.
+    /// The function that should have made the future panicked: the cell dies without having lived. It had a `Cx`, which it
+    /// may have named the process by, or passed to somebody.
     fn drop(&mut self) {
         let header = self.cell.cast::<Header>();
         // SAFETY: the cell lives until the release below.
-        let left = unsafe { header.as_ref() }.mail.close();
+        let cell = unsafe { header.as_ref() };
+        if cell.set_flag(EXITING) & NAMED != 0 {
+            // SAFETY: the process's own count is still there; the handle's is forgotten, not given back.
+            let handle = ManuallyDrop::new(unsafe { CellRef::from_counted(header) });
+            cell.node().names.release(&handle);
+        }
+        let left = cell.mail.close();
         // SAFETY: the cell's maker is its owner, and gives back the process's own count, once.
         unsafe {
             worker::drop_list(header, left);

@@ -45,6 +45,12 @@ impl<T: Counted> Slot<T> {
         (word.addr() & VACANT != 0).then(|| (word.addr() >> 2) as u32)
     }
 
+    /// Keeps another number in a vacant slot that this thread alone may fill.
+    pub(crate) fn renumber(&self, number: u32) {
+        debug_assert!(self.number().is_some(), "a slot that leads somewhere keeps no number");
+        self.word.store(vacant(number), Ordering::Relaxed);
+    }
+
     /// Lets the slot lead to `cell`.
     ///
     /// # Safety

@@ -107,8 +107,10 @@ impl ProcessTable {
         self.free(local.index, cache);
     }
 
-    /// Gives back a pid that never led to a cell.
+    /// Gives back a pid that never led to a cell. It was seen all the same, so no later process gets it.
     pub(crate) fn cancel(&self, local: LocalPid, cache: Option<&mut IndexCache>) {
+        let slot = self.slot(local.index).expect("allocated, so the segment is there");
+        slot.renumber(local.generation.wrapping_add(1));
         self.free(local.index, cache);
     }
 
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancelled_pid_is_used_again_and_no_pid_is_given_twice() {
+    fn the_index_of_a_cancelled_pid_is_used_again_and_no_pid_is_given_twice() {
         let table = ProcessTable::new();
         let mut cache = IndexCache::default();
         let mut given = std::collections::HashSet::new();
@@ -188,6 +190,8 @@ mod tests {
             table.cancel(*pid, Some(&mut cache));
         }
         let again = table.allocate(Some(&mut cache)).expect("room");
-        assert!(given.contains(&again), "the indices of cancelled pids come back");
+        let was_given = |pid: &LocalPid| pid.index == again.index;
+        assert!(given.iter().any(was_given), "the indices of cancelled pids come back");
+        assert!(!given.contains(&again), "the pids do not");
     }
 }

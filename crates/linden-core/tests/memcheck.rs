@@ -4,8 +4,8 @@
 //! watches the rest.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -239,6 +239,63 @@ fn memory_found_by_name_and_pid_lives_while_its_process_dies() {
             }
             assert_eq!(node.whereis("server"), None);
         }
+    });
+}
+
+/// What a body did with its `Cx` before it panicked must not lead to the cell any more.
+#[test]
+fn memory_of_a_process_whose_body_panicked_is_not_found_by_its_name() {
+    fn fail(node: &Node, carried: &Arc<Mutex<Vec<Cx<Parcel>>>>) {
+        let spawn = || {
+            node.spawn(|cx: Cx<Parcel>| -> std::future::Ready<()> {
+                cx.register("unborn").unwrap();
+                cx.set_label(text());
+                cx.address().send(Parcel::Text(text())).unwrap();
+                carried.lock().unwrap().push(cx);
+                std::panic::resume_unwind(Box::new(text()))
+            })
+        };
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(spawn)).is_err());
+    }
+    on_node(2, |node| async move {
+        for _ in 0..ROUNDS {
+            let carried: Arc<Mutex<Vec<Cx<Parcel>>>> = Arc::default();
+            fail(&node, &carried);
+            assert_eq!(node.whereis("unborn"), None);
+            let (at, place) = (node.clone(), carried.clone());
+            inside(&node, move |_: Cx<()>| async move { fail(&at, &place) }).await;
+            assert_eq!(node.whereis("unborn"), None);
+            let left = std::mem::take(&mut *carried.lock().unwrap());
+            assert!(left.iter().all(|cx| cx.register("unborn").is_err()));
+            drop(left);
+            assert!(node.named::<Parcel>("unborn").send(Parcel::End).is_err());
+        }
+    });
+}
+
+/// The drop of a message may use the process that did not read it, while its inbox is emptied.
+#[test]
+fn memory_of_calls_made_in_the_drops_of_unread_mail_is_freed() {
+    struct Caller(Address<Parcel>);
+    impl Message for Caller {}
+    impl Drop for Caller {
+        fn drop(&mut self) {
+            drop(self.0.call(echo));
+            drop(self.0.call(Parcel::Keep).now_or_never());
+        }
+    }
+    on_node(2, |node| async move {
+        let server = node.spawn(serve);
+        for _ in 0..ROUNDS {
+            let dying = node.spawn(|_: Cx<Caller>| std::future::pending::<()>());
+            for _ in 0..3 {
+                assert!(dying.send(Caller(server.clone())).is_ok());
+            }
+            let end = watch(&node, dying.pid());
+            node.exit(dying.pid(), Reason::Kill);
+            assert_eq!(end.await, Reason::Killed);
+        }
+        assert_eq!(server.call(echo).await, Ok(text()));
     });
 }
 

@@ -1,7 +1,8 @@
 //! Registered names: who owns one, who is told that it is taken, when it is free, and handles that follow it.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use linden_core::{
     CallError, Cx, Mail, NAME_LEN_MAX, Node, NodeOptions, Pid, Reason, RegisterError, SendError,
@@ -116,6 +117,34 @@ fn a_dying_process_takes_no_name() {
         node.exit(process.pid(), Reason::Kill);
         assert_eq!(end.await, Reason::Killed);
         assert_eq!(node.whereis("late"), None);
+    });
+}
+
+/// The body of a spawn runs before there is a process, and a name can be registered there.
+// proves: NAME-06, PROC-03
+#[test]
+fn a_name_registered_in_the_body_of_a_spawn_is_free_when_the_body_panics() {
+    check(SEEDS, |node| async move {
+        let carried: Arc<Mutex<Option<Cx<()>>>> = Arc::default();
+        for carries in [false, true] {
+            let place = carried.clone();
+            let body = move |cx: Cx<()>| -> std::future::Ready<()> {
+                cx.register("unborn").expect("the name is free");
+                assert_eq!(cx.node().whereis("unborn"), Some(cx.pid()));
+                if carries {
+                    *place.lock().expect("nobody panics with the lock") = Some(cx);
+                }
+                resume_unwind(Box::new("no body"))
+            };
+            assert!(catch_unwind(AssertUnwindSafe(|| node.spawn(body))).is_err());
+            assert_eq!(node.whereis("unborn"), None);
+        }
+        let cx = carried.lock().expect("nobody panics with the lock").take();
+        let cx = cx.expect("it was carried off");
+        assert_eq!(cx.register("unborn"), Err(RegisterError::NoProc(cx.pid())));
+        let born = Puppet::spawn(&node);
+        born.run(|cx| cx.register("unborn")).await.expect("the name is free");
+        assert_eq!(node.whereis("unborn"), Some(born.pid()));
     });
 }
 
