@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use crate::cell::{self, CellRef, EXITING, Header, NAMED, PARENT_LINKED, REMOTE, SignalNode, TRAP_EXIT};
-use crate::hook::{panic_reason, wake_guarded};
+use crate::hook::{drop_guarded, panic_reason, wake_guarded};
 use crate::id::Pid;
 use crate::introspect::{ExitEvent, ExitOrigin, ProcessInfo};
 use crate::links::Bonds;
@@ -239,6 +239,8 @@ impl Worker {
                 // LINK-02: an exit through a link that this process took down is not heard.
                 // SAFETY: owned.
                 if via == ExitVia::Link && !unsafe { unlink(header, from) } {
+                    // SAFETY: owned.
+                    unsafe { forget_unlink(header, from) };
                     return None;
                 }
                 self.take_exit(header, from, reason, via)
@@ -413,10 +415,8 @@ impl Worker {
         unsafe { keep_mail(header, late) };
         // SAFETY: owned.
         unsafe { self.tell_bonds(header, &reason) };
-        // SAFETY: owned.
-        let inbox = unsafe { &mut header.owner().inbox };
-        // SAFETY: owned.
-        let unread = unsafe { worker::drain_inbox(cell, inbox, |signal| node.bounce(header.pid(), signal)) };
+        // SAFETY: owned; no reference to the owner part is held.
+        let unread = unsafe { worker::drain_inbox(cell, |signal| node.bounce(header.pid(), signal)) };
         node.dead_letters.unread.fetch_add(unread, Ordering::Relaxed);
         self.settle_orphans(|| reason.clone());
         self.exit_reason.take();
@@ -479,6 +479,7 @@ impl Worker {
         let Some(rare) = header.rare() else { return };
         // SAFETY: owned.
         let bonds = std::mem::take(unsafe { rare.bonds() });
+        drop_guarded(bonds.recv_waker);
         bonds.links.iter(own.node()).for_each(exit);
         for (reference, pid) in bonds.monitors {
             node.signal(pid, Signal::Demonitor { reference });
@@ -541,10 +542,8 @@ fn is_parent(header: &Header, pid: Pid) -> bool {
 /// As for [`bonds`].
 pub(crate) unsafe fn link(header: &Header, pid: Pid) -> bool {
     if is_parent(header, pid) {
-        if let Some(rare) = header.rare() {
-            // SAFETY: the caller's promise.
-            unsafe { rare.bonds() }.links.forget_unlink(pid);
-        }
+        // SAFETY: the caller's promise.
+        unsafe { forget_unlink(header, pid) };
         return header.set_flag(PARENT_LINKED) & PARENT_LINKED == 0;
     }
     if pid.node() != header.node().id {
@@ -568,12 +567,33 @@ pub(crate) unsafe fn unlink(header: &Header, pid: Pid) -> bool {
         return false;
     };
     // SAFETY: the caller's promise.
-    let links = unsafe { &mut rare.bonds().links };
-    let was = links.remove(header.node().id, pid);
-    if !was {
-        links.forget_unlink(pid);
+    unsafe { rare.bonds() }.links.remove(header.node().id, pid)
+}
+
+/// Takes a link down from the owner's side, and tells the other end.
+///
+/// # Safety
+/// As for [`bonds`].
+pub(crate) unsafe fn take_link_down(header: &Header, pid: Pid) {
+    // SAFETY: the caller's promise.
+    if !unsafe { unlink(header, pid) } {
+        return;
     }
-    was
+    // SAFETY: the caller's promise.
+    let id = unsafe { bonds(header) }.links.begin_unlink(pid);
+    let from = header.pid();
+    header.node().signal(pid, Signal::Unlink { from, id });
+}
+
+/// The other end of a link that was taken down has ended: it acknowledges nothing any more.
+///
+/// # Safety
+/// As for [`bonds`].
+unsafe fn forget_unlink(header: &Header, pid: Pid) {
+    if let Some(rare) = header.rare() {
+        // SAFETY: the caller's promise.
+        unsafe { rare.bonds() }.links.forget_unlink(pid);
+    }
 }
 
 /// Whether an unlink is under way that the other end has not acknowledged yet.

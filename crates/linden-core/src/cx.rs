@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::activation::{bonds, inspect, link, unlink};
+use crate::activation::{bonds, inspect, link, take_link_down};
 use crate::address::Address;
 use crate::cell::{
     self, CellRef, EXITING, Header, Letter, REMOTE, SignalNode, TRAP_EXIT, envelope_message, open_envelope, open_signal,
@@ -229,12 +229,7 @@ impl<M: Message> Cx<M> {
     pub fn unlink(&self, pid: Pid) {
         self.check_here();
         // SAFETY: as in `link`.
-        if unsafe { unlink(&self.cell, pid) } {
-            // SAFETY: as in `link`.
-            let id = unsafe { bonds(&self.cell) }.links.begin_unlink(pid);
-            let from = self.pid();
-            self.cell.node().signal(pid, Signal::Unlink { from, id });
-        }
+        unsafe { take_link_down(&self.cell, pid) };
     }
 
     /// Monitors a process: one [`Info::Down`] tells of its end, at once when it does not live.

@@ -57,6 +57,13 @@ pub fn panic_reason(payload: Box<dyn Any + Send>) -> Reason {
     Reason::Panic(Arc::new(PanicInfo { message, location }))
 }
 
+/// Drops what is a user's, on a thread that must go on: a panic ends here.
+pub(crate) fn drop_guarded<T>(theirs: T) {
+    if let Err(payload) = panic::catch_unwind(panic::AssertUnwindSafe(|| drop(theirs))) {
+        let _ = panic_reason(payload);
+    }
+}
+
 /// Wakes by a waker of somebody else's executor, whose code may panic: the panic ends here.
 pub(crate) fn wake_guarded(waker: Waker) {
     if let Err(payload) = panic::catch_unwind(panic::AssertUnwindSafe(|| waker.wake())) {

@@ -91,7 +91,7 @@ pub(crate) struct DeadLetters {
     pub(crate) no_process: AtomicU64,
     pub(crate) unread: AtomicU64,
     pub(crate) late_replies: AtomicU64,
-    /// Panics while a dead process's state was dropped.
+    /// Panics while the state or the unread mail of a dead process was dropped.
     pub(crate) drop_panics: AtomicU64,
 }
 
@@ -105,6 +105,8 @@ pub struct DeadLetterCounts {
     pub unread: u64,
     /// Answers whose caller had given up.
     pub late_replies: u64,
+    /// Panics in the drops of what a process left behind: its state, when it was told to end, and its unread messages.
+    pub drop_panics: u64,
 }
 
 /// The door to time: the machine's, or the simulator's.
@@ -452,6 +454,7 @@ impl Node {
             no_process: counts.no_process.load(Ordering::Relaxed),
             unread: counts.unread.load(Ordering::Relaxed),
             late_replies: counts.late_replies.load(Ordering::Relaxed),
+            drop_panics: counts.drop_panics.load(Ordering::Relaxed),
         }
     }
 

@@ -2,15 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::activation::{bonds, link};
+use crate::activation::{bonds, link, take_link_down};
 use crate::address::Address;
-use crate::cell::{Birth, CellRef, GROUP_SHIFT, Header, NewCell, PARENT_LINKED};
+use crate::cell::{Birth, CellRef, EXITING, GROUP_SHIFT, Header, NewCell, PARENT_LINKED};
 use crate::cx::Cx;
 use crate::id::{LocalPid, Pid, Ref};
 use crate::message::Message;
 use crate::node::Node;
-use crate::reason::IntoReason;
-use crate::signal::Watcher;
+use crate::reason::{IntoReason, Reason};
+use crate::signal::{ExitVia, Signal, Watcher};
 use crate::table::IndexCache;
 use crate::worker::{self, Worker};
 
@@ -119,6 +119,11 @@ impl Node {
         unsafe { inner.table.insert(local, header) };
         // The bonds stand before the child runs: one that dies at once is heard of, with its own reason.
         match (parent, parent_link) {
+            // LINK-06: the parent's links have been told of its end. The child hears of it when it runs.
+            (Some(parent), ParentLink::Linked) if is_over(parent) => {
+                let (from, reason, via) = (parent.pid(), Reason::NoProc, ExitVia::Link);
+                let _ = handle.signal(Signal::Exit { from, reason, via });
+            }
             (Some(parent), ParentLink::Linked) => {
                 // SAFETY: the parent is the process that runs here.
                 unsafe { link(parent, Pid::new(inner.id, local)) };
@@ -136,6 +141,11 @@ impl Node {
     }
 }
 
+/// Whether a process that still runs drops of its own has no pid, and so no links, any more.
+fn is_over(header: &Header) -> bool {
+    header.flag(EXITING) && header.node().table.get(header.local).is_none()
+}
+
 /// Spawns a child of the process that runs here, unlinked, as [`crate::Cx::spawn`] does.
 ///
 /// # Panics
@@ -150,7 +160,9 @@ where
     node.spawn(body)
 }
 
-/// Spawns a child of the process that runs here, linked before it runs, as [`crate::Cx::spawn_link`] does.
+/// Spawns a child of the process that runs here, linked before it runs, as [`crate::Cx::spawn_link`] does. A child that is
+/// spawned in a drop of a process that is ending hears of that end: with its reason, or with [`Reason::NoProc`] when the
+/// links of the process were told already.
 ///
 /// # Panics
 /// Outside of every process: there is nobody to link to.
@@ -166,15 +178,14 @@ where
     Address::of_cell(node.spawn_cell(ParentLink::Linked, body))
 }
 
-/// Takes a link of the process that runs here down, as [`crate::Cx::unlink`] does. Outside of processes there is none to
-/// take down.
+/// Takes a link of the process that runs here down, as [`crate::Cx::unlink`] does; also in the drop of its state when it is
+/// ending, and then the other end does not hear of it. Outside of processes there is none to take down.
 pub fn unlink(pid: Pid) {
-    let Some(own) = worker::current_process() else { return };
+    let Some(own) = worker::running_process() else { return };
     // SAFETY: the process runs here.
     let own = unsafe { own.as_ref() };
-    if let Some(cell) = own.node().table.get(own.local) {
-        Cx::<()>::of_cell(cell).unlink(pid);
-    }
+    // SAFETY: it runs here and the core is not at it, so this is its owner, and no other reference to its bonds is held.
+    unsafe { take_link_down(own, pid) };
 }
 
 /// An index that goes back when the spawn fails.

@@ -18,7 +18,6 @@ use parking_lot::Mutex;
 
 use crate::cell::{self, Header, WAKER_TABLE, open_signal};
 use crate::idle::Search;
-use crate::inbox::Inbox;
 use crate::introspect::CrashDetail;
 use crate::lifo::LifoSlot;
 use crate::mailbox::{Idle, Link, reverse};
@@ -739,19 +738,26 @@ impl Drop for Worker {
     }
 }
 
-/// Drops what is left in an inbox.
+/// Drops what is left in a dead process's inbox.
+///
+/// The drop of a message is the user's code, which may use the process (a call lends itself a count of it): no reference to
+/// the owner part is held across it.
 ///
 /// # Safety
-/// The caller owns the process `header` and its inbox.
+/// The caller owns the process `header` and holds no reference to its owner part.
 pub(crate) unsafe fn drain_inbox(
     header: NonNull<Header>,
-    inbox: &mut Inbox,
     mut on_signal: impl FnMut(crate::signal::Signal),
 ) -> u64 {
     // SAFETY: the process lives.
-    let ops = unsafe { header.as_ref() }.vtable.ops;
+    let cell = unsafe { header.as_ref() };
+    let ops = cell.vtable.ops;
     let mut messages = 0;
-    while let Some(link) = inbox.pop_front() {
+    loop {
+        // SAFETY: the caller's promise; the reference ends with the statement.
+        let Some(link) = unsafe { cell.owner() }.inbox.pop_front() else {
+            return messages;
+        };
         // SAFETY: taken from the inbox, so it is owned here.
         match unsafe { link.as_ref() }.kind() {
             crate::mailbox::LinkKind::Message => {
@@ -762,11 +768,11 @@ pub(crate) unsafe fn drain_inbox(
                 }));
                 if let Err(payload) = dropped {
                     let _ = crate::hook::panic_reason(payload);
+                    cell.node().dead_letters.drop_panics.fetch_add(1, Ordering::Relaxed);
                 }
             }
             // SAFETY: as above.
             crate::mailbox::LinkKind::Signal => on_signal(unsafe { open_signal(link) }.signal),
         }
     }
-    messages
 }

@@ -186,6 +186,15 @@ enum Step {
     Unlink,
 }
 
+fn take(cx: &Cx<Order>, steps: &[Step], other: Pid) {
+    for step in steps {
+        match step {
+            Step::Link => cx.link(other),
+            Step::Unlink => cx.unlink(other),
+        }
+    }
+}
+
 /// Takes the steps once both puppets are at it: on two threads their signals cross.
 fn take_steps(puppet: &Puppet, start: &Arc<AtomicUsize>, steps: &'static [Step], other: Pid) {
     let start = start.clone();
@@ -194,25 +203,23 @@ fn take_steps(puppet: &Puppet, start: &Arc<AtomicUsize>, steps: &'static [Step],
         while !start.load(Ordering::Acquire).is_multiple_of(2) {
             std::thread::yield_now();
         }
-        for step in steps {
-            match step {
-                Step::Link => cx.link(other),
-                Step::Unlink => cx.unlink(other),
-            }
-        }
+        take(cx, steps, other);
     });
 }
 
-/// What the one and the other do at the same time.
-const CROSSINGS: &[(&[Step], &[Step])] = {
+/// What the one does first, and then the one and the other at the same time.
+const CROSSINGS: &[(&[Step], &[Step], &[Step])] = {
     use Step::{Link, Unlink};
     &[
-        (&[Link, Unlink], &[Link]),
-        (&[Link, Unlink], &[Link, Unlink]),
-        (&[Link, Unlink, Link], &[Link]),
-        (&[Link, Unlink, Link, Unlink], &[Link, Unlink]),
-        (&[Unlink, Link], &[Unlink]),
-        (&[Link], &[Unlink]),
+        (&[], &[Link, Unlink], &[Link]),
+        (&[], &[Link, Unlink], &[Link, Unlink]),
+        (&[], &[Link, Unlink, Link], &[Link]),
+        (&[], &[Link, Unlink, Link, Unlink], &[Link, Unlink]),
+        (&[], &[Unlink, Link], &[Unlink]),
+        (&[], &[Link], &[Unlink]),
+        (&[], &[Link, Unlink, Unlink], &[Link]),
+        (&[Link], &[Unlink], &[Unlink, Link]),
+        (&[Link], &[Unlink, Unlink], &[Unlink, Link]),
     ]
 };
 
@@ -221,9 +228,12 @@ const CROSSINGS: &[(&[Step], &[Step])] = {
 fn both_ends_agree_on_a_link_whatever_crosses() {
     on_node(2, |node| async move {
         let start = Arc::new(AtomicUsize::new(0));
-        for &(first, second) in CROSSINGS {
+        for &(before, first, second) in CROSSINGS {
             for _ in 0..100 {
                 let (a, b) = (Puppet::trapping(&node).await, Puppet::trapping(&node).await);
+                let other = b.pid();
+                a.run(move |cx| take(cx, before, other)).await;
+                assert_eq!(b.links().await.len(), before.len());
                 take_steps(&a, &start, first, b.pid());
                 take_steps(&b, &start, second, a.pid());
                 for puppet in [&a, &b, &a, &b] {
@@ -231,7 +241,6 @@ fn both_ends_agree_on_a_link_whatever_crosses() {
                 }
                 let stands = (a.links().await == [b.pid()], b.links().await == [a.pid()]);
                 assert_eq!(stands.0, stands.1, "the ends disagree");
-                let other = b.pid();
                 a.run(move |cx| cx.link(other)).await;
                 b.end(crash());
                 assert_eq!(a.hear().await, exit_of(&b, crash()), "the link made last stands");

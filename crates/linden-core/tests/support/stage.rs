@@ -154,7 +154,7 @@ where
 }
 
 /// Monitors a process from now on; what is given back waits for its exit reason.
-pub(crate) fn watch(node: &Node, pid: Pid) -> impl Future<Output = Reason> {
+pub(crate) fn watch(node: &Node, pid: Pid) -> impl Future<Output = Reason> + use<> {
     let node = node.clone();
     let mut end = Box::pin(async move { node.wait_exit(pid).await });
     // The first poll sets the monitor up.
