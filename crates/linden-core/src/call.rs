@@ -14,6 +14,7 @@ use crate::node::Node;
 use crate::reason::Reason;
 use crate::reply::{CallError, Reply, ReplyReceiver, reply_pair};
 use crate::timer::{NEVER, ticks};
+use crate::transport::RemoteCall;
 use crate::worker;
 
 /// A call's timeout when it sets none, as OTP's.
@@ -38,6 +39,8 @@ pub struct Call<'a, R> {
     time: u64,
     /// What is armed for the deadline, when the process's one wake-up does not do.
     own_timer: Option<Box<OwnTimer>>,
+    /// While another node is to answer. Dropped after the receiver, whose slot it answers.
+    remote: Option<Box<RemoteCall>>,
 }
 
 /// To whom a call goes.
@@ -70,6 +73,7 @@ impl<'a, R> Call<'a, R> {
             receiver,
             time: CALL_TIMEOUT_TICKS,
             own_timer: None,
+            remote: None,
         }
     }
 
@@ -94,7 +98,8 @@ impl<'a, R> Call<'a, R> {
                 self.send_to(&cell, letter)
             }
             Target::Remote(remote) => {
-                remote.send(letter).map_err(CallError::Codec)?;
+                let reference = remote.send(letter).map_err(CallError::Codec)?;
+                self.remote = reference.map(|reference| Box::new(RemoteCall::new(&remote.node, reference)));
                 self.start_clock(&remote.node);
                 Ok(())
             }
@@ -145,6 +150,7 @@ pub fn reply_channel<R>() -> (Reply<R>, Call<'static, R>) {
         receiver,
         time: NEVER,
         own_timer: None,
+        remote: None,
     };
     (reply, call)
 }
@@ -170,9 +176,11 @@ impl<R> Future for Call<'_, R> {
         if call.time == NEVER {
             return Poll::Pending;
         }
-        deadline::poll(call.time, &mut call.own_timer, cx).map(|()| match call.receiver.leave() {
-            Some(answer) => answer.map_err(no_answer),
-            None => Err(CallError::Timeout),
+        deadline::poll(call.time, &mut call.own_timer, cx).map(|()| {
+            let answer = call.receiver.leave();
+            // After the leaving: the place for the answer answers when it is dropped.
+            call.remote = None;
+            answer.map_or(Err(CallError::Timeout), |answer| answer.map_err(no_answer))
         })
     }
 }

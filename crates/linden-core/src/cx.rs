@@ -33,7 +33,7 @@ use crate::reason::{IntoReason, Reason};
 use crate::reply::Reply;
 use crate::signal::{ExitVia, Info, Mail, Signal, Watcher};
 use crate::spawn::ParentLink;
-use crate::timer::{RepeatedLetter, TimerEntry, TimerRef, TimerSlot, ticks};
+use crate::timer::{Interval, Receiver, RepeatedLetter, TimerEntry, TimerRef, TimerSlot, ticks};
 use crate::worker::{self, Worker};
 
 /// See the head of this file.
@@ -361,7 +361,7 @@ impl<M: Message> Cx<M> {
     pub fn send_after<N: Message>(&self, to: &Address<N>, delay: Duration, message: N) -> TimerRef {
         let node = self.cell.node();
         let entry = TimerEntry::Deliver {
-            to: to.pid(),
+            to: Receiver::of(&to.place, node),
             letter: Letter::new(message),
         };
         let deadline = node.update_clock().saturating_add(ticks(delay)).saturating_add(1);
@@ -372,17 +372,18 @@ impl<M: Message> Cx<M> {
     }
 
     /// Sends clones of `message` to `to` every `period` until it is cancelled or `to` is dead. The period is at least 1 ms;
-    /// turns are counted from the first, so a late one does not delay the others.
+    /// turns are counted from the first, so a late one does not delay the others. The death of a process behind a transport
+    /// is not seen: monitor it, and cancel.
     pub fn send_interval<N: Message + Clone>(&self, to: &Address<N>, period: Duration, message: N) -> TimerRef {
         let node = self.cell.node();
         let slot = Arc::new(Mutex::new(None));
         let every = ticks(period).max(1);
-        let entry = TimerEntry::DeliverEvery {
-            to: to.pid(),
+        let entry = TimerEntry::DeliverEvery(Interval {
+            to: Receiver::of(&to.place, node),
             letter: Box::new(Repeated(message)),
             every,
             slot: slot.clone(),
-        };
+        });
         let deadline = node.update_clock().saturating_add(every).saturating_add(1);
         // Under the lock: the first turn may come before the key is kept.
         let mut key = slot.lock();

@@ -32,7 +32,7 @@ use crate::reason::Reason;
 use crate::reply::{Delivered, ReplyPort, reply_pair};
 use crate::signal::{ExitVia, Signal, Watcher};
 use crate::table::ProcessTable;
-use crate::timer::{TimerEntry, Timers};
+use crate::timer::Timers;
 use crate::transport::Transport;
 use crate::worker::{self, EnteredNode, Queue, Remote, Worker};
 
@@ -419,16 +419,13 @@ impl Node {
     pub async fn wait_exit(&self, pid: Pid) -> Reason {
         let (reply, mut receiver) = reply_pair();
         let reference = self.inner().new_ref();
-        self.inner().signal(
-            pid,
-            Signal::Monitor {
-                reference,
-                watcher: Watcher::Slot(reply),
-            },
-        );
-        match poll_fn(|cx| receiver.poll(cx)).await {
-            Ok(reason) | Err(reason) => reason,
-        }
+        let watcher = Watcher::Slot(reply);
+        self.inner().signal(pid, Signal::Monitor { reference, watcher });
+        let until_heard = ExitWait { node: self, pid, reference };
+        let (Ok(reason) | Err(reason)) = poll_fn(|cx| receiver.poll(cx)).await;
+        // The monitor went with its news.
+        std::mem::forget(until_heard);
+        reason
     }
 
     /// The group called `name`, made now if need be. A process's children are born into its group; the group shows to which
@@ -458,6 +455,12 @@ impl Node {
         }
     }
 
+    /// How many calls to other nodes wait for their answers.
+    #[must_use]
+    pub fn remote_call_count(&self) -> usize {
+        self.inner().pending.lock().len()
+    }
+
     /// How many timers are armed.
     #[must_use]
     pub fn timer_count(&self) -> usize {
@@ -483,6 +486,20 @@ impl Node {
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Node({})", self.name())
+    }
+}
+
+/// A [`Node::wait_exit`] that is under way: dropped before it is over, it takes its monitor down.
+struct ExitWait<'a> {
+    node: &'a Node,
+    pid: Pid,
+    reference: Ref,
+}
+
+impl Drop for ExitWait<'_> {
+    fn drop(&mut self) {
+        let reference = self.reference;
+        self.node.inner().signal(self.pid, Signal::Demonitor { reference });
     }
 }
 
@@ -628,70 +645,6 @@ impl NodeInner {
         let now = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         self.timers.set_now(now);
         now
-    }
-
-    /// Arms a timer, and wakes whoever sleeps beyond it.
-    pub(crate) fn arm(&self, deadline: u64, entry: TimerEntry) -> crate::timer::Armed {
-        let armed = self.timers.arm(deadline, entry);
-        if let crate::timer::Armed::Earliest(_) = armed
-            && let Some(worker) = self.driving.sleeper_beyond(deadline)
-        {
-            self.remotes[worker].unpark();
-        }
-        armed
-    }
-
-    /// Does what a timer was armed for.
-    pub(crate) fn fire(&self, deadline: u64, entry: TimerEntry) {
-        match entry {
-            TimerEntry::WakeProcess(local) => {
-                if let Some(cell) = self.table.get(local) {
-                    cell.wake();
-                }
-            }
-            TimerEntry::WakeTask(waker) => hook::wake_guarded(waker),
-            TimerEntry::Deliver { to, letter } => {
-                self.post(to, letter);
-            }
-            TimerEntry::DeliverEvery {
-                to,
-                letter,
-                every,
-                slot,
-            } => {
-                let mut key = slot.lock();
-                // Cancelled meanwhile, or the receiver is gone: the interval ends.
-                if key.is_none() || !self.post(to, letter.copy()) {
-                    *key = None;
-                    return;
-                }
-                let again = slot.clone();
-                let next = deadline.saturating_add(every).max(self.timers.now() + 1);
-                let entry = TimerEntry::DeliverEvery {
-                    to,
-                    letter,
-                    every,
-                    slot: again,
-                };
-                *key = Some(self.arm(next, entry).key());
-            }
-            TimerEntry::Inform { to, info } => self.signal(to, Signal::Info(info)),
-        }
-    }
-
-    /// Posts a message to a process of this node; counts it when there is none.
-    fn post(&self, to: Pid, letter: crate::cell::Letter) -> bool {
-        let posted = self.local(to).is_some_and(|cell| match cell.post(letter) {
-            Ok(()) => true,
-            Err(letter) => {
-                drop(letter);
-                false
-            }
-        });
-        if !posted {
-            self.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
-        }
-        posted
     }
 
     /// Sends a signal to a process, here or elsewhere. A dead or absent process answers as OTP says.

@@ -9,6 +9,7 @@ use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::cell::{self, Header};
 use crate::id::{NodeId, Ref};
-use crate::hook::wake_guarded;
+use crate::hook::{panic_reason, wake_guarded};
 use crate::message::{CodecError, Format, Payload};
 use crate::node::Node;
 use crate::reason::Reason;
@@ -485,7 +486,7 @@ struct TypedPort<T> {
 impl<T: Send> AnswerSink for TypedPort<T> {
     fn answer(self: Box<Self>, answer: Result<Payload, CallError>) -> Delivered {
         match answer {
-            Ok(payload) => match (self.decode)(&payload) {
+            Ok(payload) => match decode_guarded(self.decode, &payload) {
                 Ok(answer) => self.reply.deliver(answer),
                 Err(error) => {
                     self.reply.fail(Reason::error(&error));
@@ -506,6 +507,13 @@ impl<T: Send> AnswerSink for TypedPort<T> {
             }
         }
     }
+}
+
+/// Decodes an answer. The codec is the user's code, run on whatever thread brings the bytes: a panic in it is an error of the
+/// bytes.
+fn decode_guarded<T>(decode: fn(&Payload) -> Result<T, CodecError>, payload: &Payload) -> Result<T, CodecError> {
+    catch_unwind(AssertUnwindSafe(|| decode(payload)))
+        .unwrap_or_else(|panic| Err(CodecError::Arguments(panic_reason(panic).to_string())))
 }
 
 impl ReplyPort {

@@ -5,18 +5,23 @@
 //! watch; while all sleep it stands still. A timer is late by at most the longest time for which every worker was busy with
 //! one activation each, never early.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::address::{Place, RemoteProcess};
 use crate::cell::Letter;
+use crate::hook::drop_guarded;
 use crate::id::{LocalPid, Pid, Ref};
+use crate::node::{Node, NodeInner};
 use crate::signal::Info;
 use crate::timer::wheel::Wheel;
 pub(crate) use crate::timer::wheel::TimerKey;
 
+mod firing;
 mod wheel;
 
 /// No timer is armed.
@@ -29,16 +34,42 @@ pub(crate) enum TimerEntry {
     /// A deadline of code outside of processes passed.
     WakeTask(Waker),
     /// A message is due.
-    Deliver { to: Pid, letter: Letter },
+    Deliver { to: Receiver, letter: Letter },
     /// A message is due again and again.
-    DeliverEvery {
-        to: Pid,
-        letter: Box<dyn RepeatedLetter>,
-        every: u64,
-        slot: std::sync::Arc<Mutex<Option<TimerKey>>>,
-    },
+    DeliverEvery(Interval),
     /// News are due.
     Inform { to: Pid, info: Info },
+}
+
+/// To whom a timer's message goes.
+pub(crate) enum Receiver {
+    /// A process of the timer's own node.
+    Own(LocalPid),
+    /// A process of another node of this OS process.
+    Neighbour(Node, LocalPid),
+    /// A process behind the transport.
+    Remote(Arc<RemoteProcess>),
+}
+
+impl Receiver {
+    /// Who is behind an address, for a timer of `node`.
+    pub(crate) fn of(place: &Place, node: &NodeInner) -> Self {
+        match place {
+            Place::Local(cell) if std::ptr::eq(cell.node(), node) => Self::Own(cell.local),
+            Place::Local(cell) => Self::Neighbour(cell.node_handle().clone(), cell.local),
+            Place::Remote(remote) => Self::Remote(remote.clone()),
+        }
+    }
+}
+
+/// What is sent once a period.
+pub(crate) struct Interval {
+    pub(crate) to: Receiver,
+    pub(crate) letter: Box<dyn RepeatedLetter>,
+    /// In ticks.
+    pub(crate) every: u64,
+    /// The key of the next turn; `None` once it is cancelled or has ended. Not locked across the user's code.
+    pub(crate) slot: Arc<Mutex<Option<TimerKey>>>,
 }
 
 /// A message that can be sent again.
@@ -57,7 +88,7 @@ pub struct TimerRef {
 pub(crate) enum TimerSlot {
     Once(TimerKey),
     /// An interval has a new key after each turn.
-    Repeated(std::sync::Arc<Mutex<Option<TimerKey>>>),
+    Repeated(Arc<Mutex<Option<TimerKey>>>),
 }
 
 impl TimerRef {
@@ -160,11 +191,15 @@ impl Timers {
         self.wheel.lock().len()
     }
 
-    /// Drops every timer: the node ends.
+    /// Drops every timer: the node ends. Each by itself and outside of the lock, for the drop of a message is the user's code.
     pub(crate) fn clear(&self) {
-        let old = std::mem::replace(&mut *self.wheel.lock(), Wheel::new(self.now()));
+        let mut left = Vec::new();
+        let mut wheel = self.wheel.lock();
+        wheel.advance(u64::MAX, &mut left);
+        *wheel = Wheel::new(self.now());
         self.next.store(NEVER, Ordering::Relaxed);
-        drop(old);
+        drop(wheel);
+        left.into_iter().for_each(drop_guarded);
     }
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::address::{Address, RemoteProcess};
 use crate::cell::{CellRef, Letter, REMOTE};
 use crate::deadline::{self, OwnTimer};
-use crate::hook::panic_reason;
+use crate::hook::{drop_guarded, panic_reason};
 use crate::id::{NodeId, Pid, Ref};
 use crate::message::{CodecError, Message, MethodInfo, Payload};
 use crate::node::{Node, NodeInner};
@@ -23,13 +23,15 @@ use crate::reason::Reason;
 use crate::reply::{CallError, Delivered, ReplyPort, reply_pair};
 use crate::signal::{ExitVia, Signal, Watcher};
 use crate::timer::ticks;
+use crate::worker;
 
 /// Takes packets to other nodes.
 pub trait Transport: Send + Sync + 'static {
     /// Passes on a packet for `to`. Packets from one thread to one node arrive in the order passed. Must not block.
     ///
     /// # Errors
-    /// There is no connection: the packet is back, and the node acts as OTP says for a node that is out of reach.
+    /// There is no connection: the packet is back, and the node acts as OTP says for a node that is out of reach. A panic is
+    /// caught and taken for the same.
     fn send(&self, to: NodeId, packet: Packet) -> Result<(), Packet>;
 }
 
@@ -156,11 +158,12 @@ impl From<AnswerError> for CallError {
 }
 
 impl RemoteProcess {
-    /// Encodes a message and passes it on. A call's place for the answer waits in the node's table, under a reference.
+    /// Encodes a message and passes it on. A call's place for the answer waits in the node's table, under the reference that
+    /// is returned.
     ///
     /// # Errors
     /// It cannot be encoded; it is dropped and counted.
-    pub(crate) fn send(&self, letter: Letter) -> Result<(), CodecError> {
+    pub(crate) fn send(&self, letter: Letter) -> Result<Option<Ref>, CodecError> {
         let node = self.node.inner();
         let encoded = match letter.encode() {
             Ok(encoded) => encoded,
@@ -183,14 +186,76 @@ impl RemoteProcess {
             },
         };
         node.pass_on(self.at, packet);
-        Ok(())
+        Ok(reply)
+    }
+}
+
+/// A call to another node that waits for its answer. Dropped, it takes the place for the answer out of the node's table.
+pub(crate) struct RemoteCall {
+    node: Node,
+    reference: Ref,
+}
+
+impl RemoteCall {
+    pub(crate) fn new(node: &Node, reference: Ref) -> Self {
+        Self {
+            node: node.clone(),
+            reference,
+        }
+    }
+}
+
+impl Drop for RemoteCall {
+    fn drop(&mut self) {
+        let port = self.node.inner().pending.lock().remove(&self.reference);
+        // Outside of the lock: what goes with the port is the caller's.
+        drop(port);
+    }
+}
+
+/// What a packet that was not sent comes back as: what OTP says of a node that is out of reach.
+enum Unsent {
+    Call(Ref),
+    Cast,
+    /// Somebody hears of it.
+    News(Pid, Signal),
+    Nothing,
+}
+
+impl Unsent {
+    /// Of a packet that `node` is about to send.
+    fn of(packet: &Packet, node: NodeId) -> Self {
+        let pid = match packet.to {
+            Some(Destination::Pid(pid)) => pid,
+            _ => Pid::outside(node),
+        };
+        let reason = Reason::NoConnection;
+        match packet.body {
+            Body::Message {
+                reply: Some(reference),
+                ..
+            } => Self::Call(reference),
+            Body::Message { reply: None, .. } => Self::Cast,
+            Body::Link { from } => {
+                let via = ExitVia::Link;
+                Self::News(from, Signal::Exit { from: pid, reason, via })
+            }
+            Body::Monitor { reference, watcher } => Self::News(watcher, Signal::Down { reference, pid, reason }),
+            Body::Unlink { from, id } => Self::News(from, Signal::UnlinkAck { from: pid, id }),
+            Body::Answer { .. }
+            | Body::Exit { .. }
+            | Body::UnlinkAck { .. }
+            | Body::Demonitor { .. }
+            | Body::Down { .. } => Self::Nothing,
+        }
     }
 }
 
 impl Node {
     /// Connects the node to others through `transport`, in place of an earlier one.
     pub fn set_transport(&self, transport: Arc<dyn Transport>) {
-        *self.inner().transport.write() = Some(transport);
+        let old = self.inner().transport.write().replace(transport);
+        drop_guarded(old);
     }
 
     /// The typed address of a process of another node, whose message type has a codec.
@@ -259,6 +324,9 @@ impl Node {
         timeout: Duration,
     ) -> Result<Payload, CallError> {
         let cell = self.inner().find(to).ok_or(CallError::NoProc)?;
+        if worker::current_process() == Some(cell.as_ptr()) {
+            return Err(CallError::SelfCall);
+        }
         let (reply, mut receiver) = reply_pair::<Payload>();
         let port = reply.into_port(|payload| Ok(payload.clone())).in_format(payload.format);
         let letter = decode(&cell, method, payload, Some(port)).map_err(CallError::Codec)?;
@@ -297,55 +365,31 @@ impl NodeInner {
     /// Passes a packet to the transport. Without a connection it comes back as what OTP says.
     fn pass_on(&self, to: NodeId, packet: Packet) {
         let transport = self.transport.read().clone();
-        let refused = match transport {
-            Some(transport) => transport.send(to, packet).err(),
-            None => Some(packet),
-        };
-        if let Some(packet) = refused {
-            self.undeliverable(packet);
+        let unsent = Unsent::of(&packet, self.id);
+        // A transport is the user's code, run on whatever thread sends or ends a process: a panic in it is no connection.
+        let send = AssertUnwindSafe(move || transport.is_some_and(|transport| transport.send(to, packet).is_ok()));
+        let is_sent = catch_unwind(send).unwrap_or_else(|panic| {
+            let _ = panic_reason(panic);
+            false
+        });
+        if !is_sent {
+            self.give_back(unsent);
         }
     }
 
-    fn undeliverable(&self, packet: Packet) {
-        let pid = match packet.to {
-            Some(Destination::Pid(pid)) => pid,
-            _ => Pid::outside(self.id),
-        };
-        match packet.body {
-            Body::Message {
-                reply: Some(reference),
-                ..
-            } => {
+    fn give_back(&self, unsent: Unsent) {
+        match unsent {
+            Unsent::Call(reference) => {
                 let call = self.pending.lock().remove(&reference);
                 if let Some((_, port)) = call {
                     port.send(Err(CallError::Exited(Reason::NoConnection)));
                 }
             }
-            Body::Message { reply: None, .. } => {
+            Unsent::Cast => {
                 self.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
             }
-            Body::Link { from } => self.signal(
-                from,
-                Signal::Exit {
-                    from: pid,
-                    reason: Reason::NoConnection,
-                    via: ExitVia::Link,
-                },
-            ),
-            Body::Monitor { reference, watcher } => self.signal(
-                watcher,
-                Signal::Down {
-                    reference,
-                    pid,
-                    reason: Reason::NoConnection,
-                },
-            ),
-            Body::Unlink { from, id } => self.signal(from, Signal::UnlinkAck { from: pid, id }),
-            Body::Answer { .. }
-            | Body::Exit { .. }
-            | Body::UnlinkAck { .. }
-            | Body::Demonitor { .. }
-            | Body::Down { .. } => {}
+            Unsent::News(to, signal) => self.signal(to, signal),
+            Unsent::Nothing => {}
         }
     }
 
@@ -408,9 +452,13 @@ impl NodeInner {
         let to = match (packet.to, packet.body) {
             (_, Body::Answer { reference, answer }) => {
                 let call = self.pending.lock().remove(&reference);
-                let delivered = call.map_or(Delivered::CallerGone, |(_, port)| {
-                    port.send(answer.map_err(CallError::from))
+                // An answer whose caller left is dropped here, by the user's code.
+                let send = AssertUnwindSafe(|| call.map(|(_, port)| port.send(answer.map_err(CallError::from))));
+                let delivered = catch_unwind(send).unwrap_or_else(|panic| {
+                    let _ = panic_reason(panic);
+                    None
                 });
+                let delivered = delivered.unwrap_or(Delivered::CallerGone);
                 if delivered == Delivered::CallerGone {
                     self.dead_letters.late_replies.fetch_add(1, Ordering::Relaxed);
                 }

@@ -69,6 +69,57 @@ fn a_process_is_known_when_its_spawn_returns_and_no_pid_is_given_twice() {
     });
 }
 
+// proves: PROC-01
+#[test]
+fn a_pid_that_a_body_saw_before_it_panicked_is_given_to_no_other_process() {
+    /// As many as it takes that indices are used again.
+    const ROUNDS: usize = 2_500;
+    fn fail(node: &Node) -> Pid {
+        let mut seen = None;
+        let spawn = || {
+            node.spawn(|cx: Cx<()>| -> std::future::Ready<()> {
+                seen = Some(cx.pid());
+                std::panic::resume_unwind(Box::new("no body"))
+            })
+        };
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(spawn)).is_err());
+        seen.expect("the body ran")
+    }
+    check(0..2, |node| async move {
+        let mut pids = std::collections::HashSet::new();
+        for _ in 0..ROUNDS {
+            assert!(pids.insert(fail(&node)));
+        }
+        inside(&node, move |cx: Cx<()>| async move {
+            for _ in 0..ROUNDS {
+                assert!(pids.insert(fail(cx.node())));
+                assert!(pids.insert(cx.spawn(|_: Cx<()>| async {}).pid()));
+            }
+        })
+        .await;
+    });
+}
+
+// proves: PROC-04
+#[test]
+fn a_wait_for_an_exit_that_is_dropped_leaves_nothing_with_the_process() {
+    check(SEEDS, |node| async move {
+        let target = Puppet::spawn(&node);
+        let watchers = async || node.process_info(target.pid()).await.map(|info| info.watchers);
+        {
+            let _wait = watch(&node, target.pid());
+            assert_eq!(watchers().await, Some(1));
+        }
+        assert_eq!(watchers().await, Some(0));
+        let timeout = Duration::from_millis(5);
+        assert!(tokio::time::timeout(timeout, node.wait_exit(target.pid())).await.is_err());
+        assert_eq!(watchers().await, Some(0));
+        target.end(Reason::Normal);
+        assert_eq!(node.wait_exit(target.pid()).await, Reason::Normal);
+        assert_eq!(node.dead_letters().late_replies, 0, "nobody was told too late");
+    });
+}
+
 /// Waits for `mail`, then for something else, then ends.
 async fn waits_in_turn(mut cx: Cx<Number>) {
     cx.recv().await;

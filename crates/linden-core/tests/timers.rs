@@ -1,9 +1,12 @@
 //! Timers: never early, in order, cancelled, of dead processes, and under a clock that jumps.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use linden_core::{Address, Cx, Info, Mail, Message, Node, Reason};
-use stage::{Journal, Running, SEEDS, check, inside, on_node};
+use linden_core::{Address, Cx, Info, Mail, Message, Node, Reason, TimerRef};
+use stage::{Journal, Running, SEEDS, check, eventually, inside, on_node};
 use tokio::time::Instant;
 
 #[path = "support/stage.rs"]
@@ -186,6 +189,79 @@ fn an_interval_of_no_time_has_a_period_of_one_tick() {
             cx.cancel(&interval);
         })
         .await;
+    });
+}
+
+/// A message of an interval whose copies cancel it: when they are made, or when nobody takes them.
+struct Cancelling {
+    when: CancelledBy,
+    /// Carried off from a process: cancelling needs no process.
+    cx: Arc<Cx<()>>,
+    interval: Arc<Mutex<Option<TimerRef>>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum CancelledBy {
+    Clone,
+    Drop,
+}
+
+impl Cancelling {
+    fn cancel(&self, when: CancelledBy) {
+        let interval = self.interval.lock().unwrap();
+        if when == self.when
+            && let Some(interval) = &*interval
+        {
+            self.cx.cancel(interval);
+        }
+    }
+}
+
+impl Clone for Cancelling {
+    fn clone(&self) -> Self {
+        self.cancel(CancelledBy::Clone);
+        Self { when: self.when, cx: self.cx.clone(), interval: self.interval.clone() }
+    }
+}
+
+impl Drop for Cancelling {
+    fn drop(&mut self) {
+        self.cancel(CancelledBy::Drop);
+    }
+}
+
+impl Message for Cancelling {}
+
+// proves: TIME-07, TIME-03
+#[test]
+fn an_interval_whose_own_message_cancels_it_ends() {
+    on_node(1, |node| async move {
+        for when in [CancelledBy::Clone, CancelledBy::Drop] {
+            let carried: Arc<Mutex<Option<Arc<Cx<()>>>>> = Arc::default();
+            let place = carried.clone();
+            node.spawn(move |cx: Cx<()>| {
+                *place.lock().unwrap() = Some(Arc::new(cx));
+                async {}
+            });
+            let cx = carried.lock().unwrap().take().unwrap();
+            // It reads nothing; of the two it is only the copies for the dead that are dropped.
+            let receiver = node.spawn(move |_: Cx<Cancelling>| async move {
+                if when == CancelledBy::Clone {
+                    std::future::pending::<()>().await;
+                }
+            });
+            let interval = Arc::new(Mutex::new(None));
+            let message = Cancelling { when, cx, interval: interval.clone() };
+            let to = receiver.clone();
+            inside(&node, move |cx: Cx<()>| async move {
+                let mut place = interval.lock().unwrap();
+                *place = Some(cx.send_interval(&to, TICK, message));
+            })
+            .await;
+            eventually(|| node.timer_count() == 0).await;
+            node.exit(receiver.pid(), Reason::Kill);
+            inside(&node, |_: Cx<()>| async {}).await;
+        }
     });
 }
 
