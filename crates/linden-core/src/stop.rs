@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::hook::drop_guarded;
 use crate::id::{LocalPid, Pid};
 use crate::links::IdSet;
 use crate::node::Node;
@@ -67,7 +68,8 @@ impl Node {
         inner.timers.clear();
         let pending = std::mem::take(&mut *inner.pending.lock());
         drop(pending);
-        *inner.transport.write() = None;
+        let transport = inner.transport.write().take();
+        drop_guarded(transport);
         let runtime = inner.life.runtime.lock().take();
         if let Some(runtime) = runtime.and_then(Arc::into_inner) {
             runtime.shutdown_timeout(BLOCKING_WAIT);
@@ -79,12 +81,13 @@ impl Node {
         self.inner().live() == 0 && self.inner().table.iter().next().is_none()
     }
 
-    /// Tells every process without a living parent to shut down, and waits; children whose parents ended are told next.
+    /// Tells every process without a living parent to shut down, and waits; children whose parents ended are told next. A
+    /// grace that goes beyond what the clock can say has no end.
     fn shut_down(&self, grace: Duration) {
-        let end = Instant::now() + grace;
+        let end = Instant::now().checked_add(grace);
         let mut told: IdSet<LocalPid> = IdSet::default();
         let mut pause = Duration::from_micros(50);
-        while !self.all_ended() && Instant::now() < end {
+        while !self.all_ended() && end.is_none_or(|end| Instant::now() < end) {
             for cell in self.inner().table.iter() {
                 let parent_lives = self.inner().table.get(cell.parent).is_some();
                 if !parent_lives && told.insert(cell.local) {

@@ -195,6 +195,80 @@ fn a_process_that_ignores_shutdown_is_killed_after_the_grace_and_listed() {
     assert_eq!(block_on(end), Reason::Killed);
 }
 
+/// Says that it was dropped, and panics.
+struct Bomb(Journal<()>);
+
+impl linden_core::Message for Bomb {}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.0.write(());
+        panic!("dropped");
+    }
+}
+
+// proves: EXIT-03, NODE-27
+#[test]
+fn a_stop_drops_the_messages_of_armed_timers_whatever_their_drops_do() {
+    let node = Running::start(2);
+    let dropped: Journal<()> = Journal::new();
+    let messages = dropped.clone();
+    node.run(inside(&node, |cx: Cx<Bomb>| async move {
+        for delay in [GRACE, 1_000 * GRACE, Duration::MAX] {
+            cx.send_after(&cx.address(), delay, Bomb(messages.clone()));
+        }
+    }));
+    let task = node.runtime().spawn(pending::<()>());
+    assert!(is_clean(&node.stop()));
+    assert_eq!((dropped.entries().len(), node.timer_count()), (3, 0));
+    assert!(block_on(task).is_err_and(|error| error.is_cancelled()), "the runtime has ended");
+}
+
+/// Panics when the node lets go of it; looks at the node before.
+struct Clinging(Node);
+
+impl linden_core::Transport for Clinging {
+    fn send(
+        &self,
+        _: linden_core::NodeId,
+        packet: linden_core::Packet,
+    ) -> Result<(), linden_core::Packet> {
+        Err(packet)
+    }
+}
+
+impl Drop for Clinging {
+    fn drop(&mut self) {
+        // Asks for the transport, for the process is one of another node.
+        let elsewhere = Node::start(NodeOptions { workers: 1, ..quiet() }).unwrap();
+        self.0.exit(linden_core::Pid::outside(elsewhere.id()), Reason::Kill);
+        elsewhere.stop(Duration::ZERO);
+        if !std::thread::panicking() {
+            panic!("let go");
+        }
+    }
+}
+
+// proves: EXIT-03
+#[test]
+fn a_transport_is_dropped_outside_of_the_nodes_locks_and_its_panic_hurts_nobody() {
+    let node = Running::start(1);
+    for _ in 0..2 {
+        node.set_transport(Arc::new(Clinging((*node).clone())));
+    }
+    assert!(is_clean(&node.stop()));
+}
+
+// proves: NODE-21
+#[test]
+fn a_grace_of_any_length_is_taken() {
+    let node = Running::start(1);
+    let process = node.spawn(|mut cx: Cx<()>| async move { drop(cx.recv().await) });
+    let end = watch(&node, process.pid());
+    assert!(is_clean(&Node::stop(&node, Duration::MAX)));
+    assert_eq!(block_on(end), Reason::Shutdown);
+}
+
 // proves: NODE-24
 #[test]
 fn a_process_that_never_awaits_is_reported_as_a_zombie_and_holds_the_stop_up_no_longer() {
