@@ -149,13 +149,17 @@ impl Names {
 
     /// A handle of the slot goes: the slot goes too, when it was the last and nobody owns the name.
     pub(crate) fn forget_if_unused(&self, slot: Arc<NameSlot>) {
-        if Arc::strong_count(&slot) > 2 || slot.slot.number().is_none() {
+        // First given up, then counted: of handles that go at once the last one sees that it was.
+        let left = Arc::downgrade(&slot);
+        drop(slot);
+        if left.strong_count() > 1 {
             return;
         }
         let mut tables = self.tables.write();
-        let name = slot.name.clone();
-        drop(slot);
-        tables.forget_if_unused(&name);
+        let name = left.upgrade().map(|slot| slot.name.clone());
+        if let Some(name) = name {
+            tables.forget_if_unused(&name);
+        }
     }
 }
 
@@ -191,6 +195,32 @@ impl Tables {
             .is_some_and(|slot| Arc::strong_count(slot) == 1 && slot.slot.number().is_some())
         {
             self.by_name.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn a_slot_goes_with_its_handles_also_when_they_go_at_once() {
+        let names = Names::default();
+        for _ in 0..2_000 {
+            let barrier = Barrier::new(2);
+            let slot = names.slot("ephemeral");
+            let handles = [slot.clone(), slot];
+            std::thread::scope(|scope| {
+                for handle in handles {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        names.forget_if_unused(handle);
+                    });
+                }
+            });
+            assert!(names.tables.read().by_name.is_empty());
         }
     }
 }

@@ -31,7 +31,8 @@ pub(crate) struct Driving {
     holder: AtomicUsize,
     /// Counts polls: an unchanged number tells the monitor that nobody serves I/O.
     epoch: AtomicU64,
-    /// The tick until which the holder sleeps, or [`AWAKE`].
+    /// The tick until which the holder sleeps, or [`AWAKE`]. Released by the holder, acquired by who armed a timer: whoever
+    /// sees the tick sees who the holder is.
     sleeps_until: AtomicU64,
 }
 
@@ -69,7 +70,7 @@ impl Driving {
     /// The worker to wake for a timer that is due at `deadline`, when the holder sleeps beyond it.
     pub(crate) fn sleeper_beyond(&self, deadline: u64) -> Option<usize> {
         fence(Ordering::SeqCst);
-        let until = self.sleeps_until.load(Ordering::Relaxed);
+        let until = self.sleeps_until.load(Ordering::Acquire);
         (until != AWAKE && until > deadline).then(|| self.holder.load(Ordering::Relaxed))
     }
 }
@@ -109,7 +110,7 @@ impl Reactor {
                 }
                 loop {
                     let next = worker.node().timers.next();
-                    driving.sleeps_until.store(next, Ordering::Relaxed);
+                    driving.sleeps_until.store(next, Ordering::Release);
                     fence(Ordering::SeqCst);
                     if worker.node().timers.next() != next {
                         continue;
