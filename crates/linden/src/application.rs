@@ -63,20 +63,22 @@ pub trait Application: Send + Sync + 'static {
     /// Its table in `linden.toml`. Keys that the type does not know are refused; an absent table counts as an empty one.
     type Config: DeserializeOwned + Send + 'static;
 
-    /// Gives the supervision tree. Runs on a thread where blocking is allowed: open files and databases here.
+    /// Gives the supervision tree. Runs on a thread where blocking is allowed: open files and databases here. When the node is told
+    /// to stop meanwhile, it does not wait for this, and the tree that it gives is not started.
     ///
     /// # Errors
     /// The node does not start, and says why.
     fn start(&self, config: Self::Config) -> Result<Supervisor, BoxError>;
 
-    /// Runs before the supervision tree is stopped, while everything still works: drain connections here. Bounded by the
-    /// node's shutdown grace.
+    /// Runs before the supervision tree is stopped, while everything still works, as a process of its own: drain connections here.
+    /// Bounded by the node's shutdown grace: killed then.
     fn prepare_stop(&self) -> impl Future<Output = ()> + Send {
         async {}
     }
 
     /// Runs after the supervision tree has ended, on a thread where blocking is allowed: close files and databases here.
-    /// Also after a tree that ended by itself; not after one that did not start.
+    /// Also after a tree that ended by itself; not after one that did not start. Bounded by the node's shutdown grace: left behind
+    /// on its thread then.
     fn stop(&self) {}
 }
 

@@ -7,7 +7,8 @@ use linden::prelude::*;
 use linden::{CallError, Cx, Mail, Message, named_on};
 use probe::{Moment, Probe, ProbeClient, short};
 use stage::{
-    HANGS_AFTER, Journal, SEEDS, begun, check, check_inside, inside, on_node, settle, watch,
+    HANGS_AFTER, Journal, Running, SEEDS, begun, check, check_inside, inside, on_node, settle,
+    watch,
 };
 
 #[path = "support/probe.rs"]
@@ -618,27 +619,41 @@ fn a_stop_from_outside_comes_behind_what_was_sent_before_and_returns_at_the_end(
 // proves: SRV-13
 #[test]
 fn a_stop_of_a_server_that_is_killed_in_terminate_returns_when_it_has_ended() {
-    check_inside(SEEDS, |cx| async move {
-        let journal = Journal::new();
-        let init =
-            Probe::init_by(&journal, |probe| probe.in_terminate = Moment::Last(9_999.secs()));
-        let probe = Probe::start_as(Some("p"), init).await.expect("it starts");
-        let pid = probe.id();
-        let node = cx.node().clone();
-        let stopper = node.spawn({
-            let (node, probe) = (node.clone(), probe.clone());
-            move |_: linden::Cx<()>| async move {
-                probe.stop(Reason::Shutdown, 5.secs()).await.expect("it ends");
-                assert!(!node.is_alive(pid) && node.whereis("p").is_none(), "it has ended");
-            }
-        });
-        let end = watch(&node, stopper.pid());
-        while journal.entries().last().map(String::as_str) != Some("terminate shutdown") {
-            settle().await;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    /// Says that it terminates and that it is dropped, and waits each time.
+    struct Slow {
+        says: Sender<&'static str>,
+        released: Receiver<()>,
+    }
+    #[gen_server]
+    impl Slow {
+        #[terminate]
+        async fn end(&mut self) {
+            self.says.send("terminates").expect("the test listens");
+            std::future::pending::<()>().await;
         }
-        cx.exit(pid, Reason::Kill);
-        assert_eq!(end.await, Reason::Normal);
-    });
+    }
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            self.says.send("drops").expect("the test listens");
+            let _ = self.released.recv();
+        }
+    }
+
+    let node = Running::start(2);
+    let (says, said) = channel();
+    let (release, released) = channel();
+    let slow = node.run(Slow::start_on(&node, || Slow { says, released })).expect("it starts");
+    let pid = slow.pid().expect("it lives");
+    let stop = begun(Box::pin(slow.stop(Reason::Shutdown, HANGS_AFTER)));
+    assert_eq!(said.recv_timeout(HANGS_AFTER), Ok("terminates"));
+    node.exit(pid, Reason::Kill);
+    assert_eq!(said.recv_timeout(HANGS_AFTER), Ok("drops"));
+    let stop = begun(stop);
+    release.send(()).expect("it waits");
+    assert_eq!(node.run(stop), Ok(()));
+    assert!(!node.is_alive(pid));
 }
 
 // proves: SRV-13
