@@ -214,7 +214,7 @@ mod tests {
         let tables: toml::Table = text.parse().unwrap();
         let names: Vec<&str> = tables.keys().map(String::as_str).collect();
         assert_eq!(names, ["auth", "billing", "data_processing", "log", "node", "web"]);
-        assert_eq!(tables["auth"]["token_ttl"].as_str(), Some("1h"));
+        assert_eq!(tables["auth"]["access_ttl"].as_str(), Some("15m"));
         assert!(listen_address(tables["web"]["listen"].as_str().unwrap()).is_ok());
     }
 }

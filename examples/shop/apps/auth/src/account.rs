@@ -7,7 +7,7 @@ use std::{error::Error, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::PasswordHash;
+use crate::{PasswordHash, UnixTime};
 
 /// Fewest characters of a user name.
 pub const NAME_LEN_MIN: usize = 3;
@@ -23,8 +23,8 @@ pub struct Account {
     pub name: UserName,
     /// Proves the password.
     pub password_hash: PasswordHash,
-    /// Seconds since the Unix epoch.
-    pub created_at_secs: u64,
+    /// When it was registered.
+    pub created_at: UnixTime,
 }
 
 /// Identifies an account for ever: ids are given out once, from 1 upwards.

@@ -5,10 +5,15 @@
 
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use linden::{ChildSpec, prelude::*};
+use linden::prelude::*;
 use serde::Deserialize;
 
-use crate::{AccountStore, AuthService, HashCost, PasswordHasher, TokenKey, TokenSigner};
+use crate::{
+    AccountStore, AttemptLimits, AuthAttempts, AuthService, HashCost, PasswordHasher,
+    SessionPolicy, SessionStore, TokenKey, TokenSigner,
+    desk::Desk,
+    service::{AuthTools, Bounds},
+};
 
 /// Accounts and log-in.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,11 +23,16 @@ impl Application for AuthApp {
     const NAME: &'static str = "auth";
     type Config = AuthConfig;
 
+    /// One for one: each of the two processes goes on without the other, and what was counted outlives
+    /// a crash of the service.
     fn start(&self, config: AuthConfig) -> Result<Supervisor, BoxError> {
+        let tools = AuthTools::new(desk(&config)?, config.bounds());
+        let attempts = config.attempts;
         Ok(Supervisor::one_for_one()
             .name("auth_sup")
             .intensity(10, 10.secs())
-            .child(service(&config)?))
+            .child(child("auth_attempts", move || AuthAttempts::new(&attempts)))
+            .child(child("auth_service", move || AuthService::open(tools.clone()))))
     }
 }
 
@@ -30,11 +40,16 @@ impl Application for AuthApp {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct AuthConfig {
-    /// The accounts; `data/auth.redb`.
+    /// The accounts and their sessions; `data/auth.redb`.
     pub path: PathBuf,
-    /// How long a log-in is good for; `1h`.
+    /// How long an access token is good for; `15m`.
     #[serde(with = "linden::config::duration")]
-    pub token_ttl: Duration,
+    pub access_ttl: Duration,
+    /// How long a session can be refreshed, counted from the log-in; `30d`.
+    #[serde(with = "linden::config::duration")]
+    pub session_ttl: Duration,
+    /// Sessions of one account; 20. One more log-in ends the oldest.
+    pub sessions_per_account_max: NonZeroUsize,
     /// The key that signs tokens; `token.key` beside the accounts. Made when there is none.
     pub secret_file: Option<PathBuf>,
     /// What one password hash costs.
@@ -43,30 +58,57 @@ pub struct AuthConfig {
     pub hashes_max: NonZeroUsize,
     /// Requests that wait for their hash; 64. More are refused as overload.
     pub hashes_waiting_max: usize,
+    /// Refreshes and log-outs that wait for the disk; 1,000. More are refused as overload.
+    pub writes_waiting_max: usize,
+    /// Expired sessions are removed from the disk so often; `1m`.
+    #[serde(with = "linden::config::duration")]
+    pub sweep_every: Duration,
+    /// How many attempts to log in and to register are allowed.
+    pub attempts: AttemptLimits,
+}
+
+impl AuthConfig {
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            hashes_max: self.hashes_max,
+            hashes_waiting_max: self.hashes_waiting_max,
+            writes_waiting_max: self.writes_waiting_max,
+            sweep_every: self.sweep_every,
+        }
+    }
 }
 
 impl Default for AuthConfig {
     fn default() -> AuthConfig {
         AuthConfig {
             path: "data/auth.redb".into(),
-            token_ttl: 60.mins(),
+            access_ttl: 15.mins(),
+            session_ttl: (30 * 24 * 60).mins(),
+            sessions_per_account_max: NonZeroUsize::new(20).expect("20 is not 0"),
             secret_file: None,
             hash_cost: HashCost::default(),
             hashes_max: NonZeroUsize::new(2).expect("2 is not 0"),
             hashes_waiting_max: 64,
+            writes_waiting_max: 1_000,
+            sweep_every: 1.mins(),
+            attempts: AttemptLimits::default(),
         }
     }
 }
 
-fn service(config: &AuthConfig) -> Result<ChildSpec, BoxError> {
+fn desk(config: &AuthConfig) -> Result<Desk, BoxError> {
     let key_file = config.secret_file.clone();
     let key_file = key_file.unwrap_or_else(|| config.path.with_file_name("token.key"));
-    let service = AuthService::new(
-        AccountStore::open(&config.path)?,
-        PasswordHasher::new(config.hash_cost)?,
-        TokenSigner::new(TokenKey::read_or_create(&key_file)?, config.token_ttl),
-        config.hashes_max,
-        config.hashes_waiting_max,
-    );
-    Ok(child("auth_service", move || service.clone()))
+    let accounts = AccountStore::open(&config.path)?;
+    Ok(Desk {
+        sessions: SessionStore::beside(&accounts)?,
+        accounts,
+        hasher: PasswordHasher::new(config.hash_cost)?,
+        signer: TokenSigner::new(TokenKey::read_or_create(&key_file)?),
+        policy: SessionPolicy {
+            access_ttl: config.access_ttl,
+            session_ttl: config.session_ttl,
+            per_account_max: config.sessions_per_account_max,
+        },
+    })
 }

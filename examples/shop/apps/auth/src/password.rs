@@ -4,16 +4,21 @@
 //! blocking pool. Invariants: a [`Password`] obeys its rules and a [`PasswordHash`] is a well-formed
 //! argon2id string from the moment they exist, also when they come out of a deserializer; neither
 //! shows itself in `Debug`.
-//! Absent on purpose: composition rules ("one digit, one symbol"), which make passwords worse
-//! (NIST SP 800-63B), and any way to get a password back out of a hash.
+//!
+//! The rules are those of NIST SP 800-63B: a least length, any characters, none of the passwords that
+//! everybody tries first (`password/common.txt`), not the user's own name; Unicode is brought to one
+//! form (NFKC), so that the same keys on another keyboard give the same password.
+//! Absent on purpose: composition rules ("one digit, one symbol"), which make passwords worse (the
+//! same source), and any way to get a password back out of a hash.
 
-use std::{error::Error, fmt};
+use std::{cmp::Ordering, collections::BTreeSet, error::Error, fmt};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc},
 };
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::UserName;
 
@@ -22,35 +27,62 @@ pub const PASSWORD_LEN_MIN: usize = 8;
 /// Most bytes of a password. Long enough for any passphrase, short enough to be read from a form.
 pub const PASSWORD_BYTES_MAX: usize = 256;
 
-/// A password that may be set: at least 8 characters, at most 256 bytes, any characters.
+/// Fewest characters that differ from each other.
+pub const PASSWORD_DISTINCT_MIN: usize = 4;
+/// Fewest characters of a password beside the user's name in it.
+pub const PASSWORD_BESIDE_NAME_MIN: usize = 4;
+
+/// Common passwords of at least [`PASSWORD_LEN_MIN`] characters, one a line, in lower case, sorted.
+/// From the list of 20,000 that Royce Williams made and Django ships (`common.txt.license`).
+const COMMON: &str = include_str!("password/common.txt");
+
+/// A password that may be set: at least 8 characters, at most 256 bytes, of any characters, four of
+/// them different, and not a common one.
 ///
 /// Only *setting* a password needs this type; a log-in attempt is plain text, since the rules may
 /// have been looser when the account was made.
+///
+/// # Examples
+/// ```
+/// use shop_auth::{Password, PasswordError};
+/// assert!(Password::new("correct horse").is_ok());
+/// assert_eq!(Password::new("Password123").unwrap_err(), PasswordError::Common);
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Password(String);
 
 impl Password {
-    /// Checks the rules.
+    /// Checks the rules and brings the text to its one form.
     ///
     /// # Errors
     /// The first rule that the password breaks.
     pub fn new(password: &str) -> Result<Password, PasswordError> {
-        if password.chars().count() < PASSWORD_LEN_MIN {
-            return Err(PasswordError::TooShort);
-        }
         if password.len() > PASSWORD_BYTES_MAX {
             return Err(PasswordError::TooLong);
         }
-        Ok(Password(password.to_owned()))
+        let password = normal_form(password);
+        if password.chars().count() < PASSWORD_LEN_MIN {
+            return Err(PasswordError::TooShort);
+        }
+        let folded = password.to_lowercase();
+        if folded.chars().collect::<BTreeSet<_>>().len() < PASSWORD_DISTINCT_MIN {
+            return Err(PasswordError::Monotonous);
+        }
+        if is_common(&folded) {
+            return Err(PasswordError::Common);
+        }
+        Ok(Password(password))
     }
 
-    /// Refuses the user's own name as the password, in any case.
+    /// Refuses the user's own name as the password, in any case, repeated, or with a few characters
+    /// more.
     ///
     /// # Errors
     /// [`PasswordError::SameAsName`].
     pub fn check_against(&self, name: &UserName) -> Result<(), PasswordError> {
-        if self.0.eq_ignore_ascii_case(name.as_str()) {
+        let rest = self.0.to_lowercase().replace(name.as_str(), "");
+        if rest.chars().count() < PASSWORD_BESIDE_NAME_MIN {
             return Err(PasswordError::SameAsName);
         }
         Ok(())
@@ -85,7 +117,11 @@ pub enum PasswordError {
     TooShort,
     /// More than [`PASSWORD_BYTES_MAX`] bytes.
     TooLong,
-    /// The user's own name.
+    /// Fewer than [`PASSWORD_DISTINCT_MIN`] different characters.
+    Monotonous,
+    /// One of those that everybody tries first.
+    Common,
+    /// The user's own name, and fewer than [`PASSWORD_BESIDE_NAME_MIN`] characters beside it.
     SameAsName,
 }
 
@@ -98,7 +134,13 @@ impl fmt::Display for PasswordError {
             PasswordError::TooLong => {
                 write!(f, "a password has at most {PASSWORD_BYTES_MAX} bytes")
             }
-            PasswordError::SameAsName => f.write_str("the password is the user name"),
+            PasswordError::Monotonous => {
+                write!(f, "a password has at least {PASSWORD_DISTINCT_MIN} different characters")
+            }
+            PasswordError::Common => f.write_str("the password is one of the most common ones"),
+            PasswordError::SameAsName => {
+                f.write_str("the password is the user name, or hardly more")
+            }
         }
     }
 }
@@ -243,13 +285,17 @@ impl PasswordHasher {
     ///
     /// Pass `None` for a user who does not exist: the same work is done against a decoy and the
     /// answer is `false`, so the time of an answer does not tell which names have accounts.
-    /// Hashes are compared in constant time.
+    /// Hashes are compared in constant time. The work is that of the hash's cost: after a change of
+    /// the configured one, older accounts take as long as before, and can so be told from the decoy.
+    /// A text that is longer than any password is wrong, and costs no more than others.
     pub fn verify_password(&self, password: &str, hash: Option<&PasswordHash>) -> bool {
         let PasswordHash(text) = hash.unwrap_or(&self.decoy);
         let parsed = phc::PasswordHash::new(text)
             .expect("a PasswordHash is parsed when it is made, and never changes");
+        let is_possible = password.len() <= PASSWORD_BYTES_MAX;
+        let password = normal_form(if is_possible { password } else { "" });
         let matches = self.argon2.verify_password(password.as_bytes(), &parsed).is_ok();
-        matches && hash.is_some()
+        matches && is_possible && hash.is_some()
     }
 }
 
@@ -259,6 +305,26 @@ impl fmt::Debug for PasswordHasher {
             .field("params", self.argon2.params())
             .finish_non_exhaustive()
     }
+}
+
+fn normal_form(password: &str) -> String {
+    password.nfkc().collect()
+}
+
+/// Looks a password in lower case up in the list, whose lines are sorted.
+fn is_common(password: &str) -> bool {
+    let (mut from, mut to) = (0, COMMON.len());
+    while from < to {
+        let middle = from + (to - from) / 2;
+        let line_from = COMMON[..middle].rfind('\n').map_or(0, |end| end + 1);
+        let line_to = COMMON[middle..].find('\n').map_or(COMMON.len(), |end| middle + end);
+        match COMMON[line_from..line_to].cmp(password) {
+            Ordering::Equal => return true,
+            Ordering::Less => from = line_to + 1,
+            Ordering::Greater => to = line_from,
+        }
+    }
+    false
 }
 
 /// A hash that costs as much as a real one and that nobody knows a password for.
@@ -282,17 +348,70 @@ mod tests {
     #[test]
     fn passwords_are_checked() {
         for (password, expected) in [
-            ("1234567", Err(PasswordError::TooShort)),
-            ("12345678", Ok(())),
-            ("ääääääää", Ok(())), // characters count, not bytes
-            (&"x".repeat(256), Ok(())),
+            ("horse12", Err(PasswordError::TooShort)),
+            ("horse 12", Ok(())),
+            ("äöüßäöüß", Ok(())), // characters count, not bytes
+            (&"correct horse ".repeat(18), Ok(())),
             (&"x".repeat(257), Err(PasswordError::TooLong)),
+            (&"x".repeat(256), Err(PasswordError::Monotonous)),
+            ("ababABAB", Err(PasswordError::Monotonous)),
+            ("abcabcabc", Err(PasswordError::Monotonous)),
+            ("abcdabcdab", Ok(())),
+            ("12345678", Err(PasswordError::Common)),
+            ("PassWord", Err(PasswordError::Common)),
+            ("ｐａｓｓｗｏｒｄ", Err(PasswordError::Common)), // full-width letters
         ] {
-            assert_eq!(Password::new(password).map(|_| ()), expected);
+            assert_eq!(Password::new(password).map(|_| ()), expected, "{password}");
         }
-        let name = UserName::new("ada.lovelace").unwrap();
-        let same = Password::new("Ada.Lovelace").unwrap();
-        assert_eq!(same.check_against(&name), Err(PasswordError::SameAsName));
+    }
+
+    #[test]
+    fn the_users_name_is_no_password() {
+        for (name, password, expected) in [
+            ("ada.lovelace", "Ada.Lovelace", Err(PasswordError::SameAsName)),
+            ("lovelace", "lovelace123", Err(PasswordError::SameAsName)),
+            ("lovelace", "LoveLaceLovelace!", Err(PasswordError::SameAsName)),
+            ("lovelace", "lovelace and babbage", Ok(())),
+            ("ada", "canadian goose", Ok(())),
+        ] {
+            let name = UserName::new(name).unwrap();
+            assert_eq!(
+                Password::new(password).unwrap().check_against(&name),
+                expected,
+                "{password}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_line_of_the_list_of_common_passwords_is_found_and_nothing_else() {
+        assert!(COMMON.lines().is_sorted() && COMMON.lines().count() > 8_000);
+        for line in COMMON.lines() {
+            assert!(line.len() >= PASSWORD_LEN_MIN && line == line.to_lowercase(), "{line}");
+            assert!(is_common(line), "{line}");
+            assert!(!is_common(&format!("{line} ")) && !is_common(&line[1..].repeat(3)), "{line}");
+        }
+        for other in ["", "\n", "!", "~~~~~~~~", "correct horse", "zzzzzzzzzzzz~"] {
+            assert!(!is_common(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_keys_on_another_keyboard_are_the_same_password() {
+        let hasher = hasher();
+        let composed = Password::new("m\u{fc}nchen 72").unwrap();
+        let hash = hasher.hash_password(&composed).unwrap();
+        assert!(hasher.verify_password("mu\u{308}nchen 72", Some(&hash)));
+    }
+
+    #[test]
+    fn a_text_longer_than_any_password_is_wrong() {
+        let hasher = hasher();
+        let hash = hasher.hash_password(&Password::new("correct horse").unwrap()).unwrap();
+        let empty = PasswordHash(hasher.argon2.hash_password(b"").unwrap().to_string());
+        for hash in [&hash, &empty] {
+            assert!(!hasher.verify_password(&"x".repeat(PASSWORD_BYTES_MAX + 1), Some(hash)));
+        }
     }
 
     #[test]

@@ -1,218 +1,280 @@
-//! The process `auth_service`: registers, logs in, checks tokens.
+//! The process `auth_service`: registers, logs in and out, refreshes, checks tokens.
 //!
-//! The service itself never waits. A password hash takes tens of milliseconds, so each request that
-//! needs one gets a process of its own, which hashes on the blocking pool and answers the caller;
-//! meanwhile the service checks tokens. What keeps many such requests from eating the machine is
-//! [`Hashing`].
+//! The service itself never waits. A password hash takes tens of milliseconds and a write waits for
+//! the disk, so each request that needs one gets a process of its own, which works on the blocking
+//! pool and answers the caller; meanwhile the service checks tokens. What keeps many such requests
+//! from eating the machine is [`Turns`].
+//!
+//! An access token is checked without asking the store: by its signature, its expiry, and the list of
+//! sessions that were ended before their time. The list is read from the store when the service
+//! starts. Whoever ends a session afterwards writes it to the store first, then tells *the process
+//! that has the service's name*, then answers its caller. So a caller's next request meets a service
+//! that knows, also when the service crashed in between: the name is taken before the list is read,
+//! and so a successor either reads the entry or is told of it.
 
-use std::{
-    error::Error,
-    fmt,
-    num::NonZeroUsize,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, net::IpAddr, num::NonZeroUsize, time::Duration};
 
 use linden::{Cx, prelude::*};
-use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use crate::{
-    AccountStore, NewAccount, Password, PasswordError, PasswordHasher, StoreError, Token,
-    TokenError, TokenSigner, UserId, UserName, hashing::Hashing,
+    AuthAttempts, AuthError, Claims, Password, RefreshToken, Session, StoreError, Swept,
+    TokenError, UserId, UserName,
+    desk::{Desk, Done, now},
+    revocations::{Revocation, Revocations},
+    turns::{Place, Turns},
 };
 
-/// The state of `auth_service`.
+/// Writes at the same time: the store takes one at a time anyhow.
+const WRITES_MAX: NonZeroUsize = NonZeroUsize::MIN;
+
+/// The bounds of what runs and what waits, and how often the store is swept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Passwords hashed at the same time.
+    pub(crate) hashes_max: NonZeroUsize,
+    /// Requests that wait for their hash. More are refused as overload.
+    pub(crate) hashes_waiting_max: usize,
+    /// Requests that wait for a write and need no hash. More are refused as overload.
+    pub(crate) writes_waiting_max: usize,
+    /// The time between two sweeps of expired sessions.
+    pub(crate) sweep_every: Duration,
+}
+
+/// What `auth_service` works with. Clones share it, so a restarted service goes on with the open
+/// files, the key and the bounds of its predecessor.
 #[derive(Clone, Debug)]
+pub(crate) struct AuthTools {
+    desk: Desk,
+    hashing: Turns,
+    writing: Turns,
+    sweep_every: Duration,
+}
+
+impl AuthTools {
+    /// Tools that nobody has used yet.
+    pub(crate) fn new(desk: Desk, bounds: Bounds) -> AuthTools {
+        AuthTools {
+            desk,
+            hashing: Turns::new(bounds.hashes_max, bounds.hashes_waiting_max),
+            writing: Turns::new(WRITES_MAX, bounds.writes_waiting_max),
+            sweep_every: bounds.sweep_every,
+        }
+    }
+}
+
+/// The state of `auth_service`.
 pub struct AuthService {
-    accounts: Accounts,
-    hashing: Hashing,
+    tools: AuthTools,
+    revoked: Revocations,
 }
 
 impl AuthService {
-    /// A service over open files. Clones share the bounds.
-    pub fn new(
-        store: AccountStore,
-        hasher: PasswordHasher,
-        signer: TokenSigner,
-        hashes_max: NonZeroUsize,
-        hashes_waiting_max: usize,
-    ) -> AuthService {
-        AuthService {
-            accounts: Accounts { store, hasher, signer },
-            hashing: Hashing::new(hashes_max, hashes_waiting_max),
+    /// A service that knows which sessions were ended.
+    pub(crate) async fn open(tools: AuthTools) -> Result<AuthService, Stop> {
+        let (sessions, now) = (tools.desk.sessions.clone(), now());
+        let mut revoked = Revocations::default();
+        for revocation in spawn_blocking(move || sessions.revocations(now)).await?? {
+            revoked.insert(revocation, now);
         }
+        Ok(AuthService { tools, revoked })
     }
 }
 
 #[gen_server(name = "auth_service")]
 impl AuthService {
+    #[init]
+    fn init(&mut self, cx: &mut Context<Self>) {
+        cx.send_after(self.tools.sweep_every, AuthServiceMsg::Sweep {});
+    }
+
     /// Makes an account. It is on disk when the answer comes.
+    ///
+    /// [`AuthError::NameTaken`] tells that there is such an account: a name can be chosen only by
+    /// whoever may hear that. Each address has so many attempts, whatever becomes of them.
     #[call]
     pub fn register(
         &mut self,
         name: UserName,
         password: Password,
+        from: IpAddr,
         reply: Reply<Result<UserId, AuthError>>,
     ) {
-        self.hash(reply, move |accounts| accounts.register(name, &password));
+        if let Err(error) = password.check_against(&name) {
+            reply.send(Err(AuthError::Password(error)));
+            return;
+        }
+        let Some(place) = self.tools.hashing.admit() else {
+            reply.send(Err(AuthError::Overloaded));
+            return;
+        };
+        let desk = self.tools.desk.clone();
+        linden::spawn(move |_: Cx<()>| async move {
+            if let Err(too_many) = AuthAttempts::named().register(from).await? {
+                reply.send(Err(too_many.into()));
+                return Ok(());
+            }
+            finish(place, reply, move || desk.register(name, &password)).await
+        });
     }
 
-    /// Gives a token to whoever knows the password.
+    /// Opens a session for whoever knows the password.
+    ///
+    /// A wrong password and an unknown name get the same answer after the same work. Each name and
+    /// each address has so many attempts; when they are used up, the right password is refused, too.
     #[call]
     pub fn log_in(
         &mut self,
         name: UserName,
         password: String,
-        reply: Reply<Result<Token, AuthError>>,
+        from: IpAddr,
+        reply: Reply<Result<Session, AuthError>>,
     ) {
-        self.hash(reply, move |accounts| accounts.log_in(&name, &password));
+        let Some(place) = self.tools.hashing.admit() else {
+            reply.send(Err(AuthError::Overloaded));
+            return;
+        };
+        let desk = self.tools.desk.clone();
+        linden::spawn(move |_: Cx<()>| async move {
+            let attempts = AuthAttempts::named();
+            if let Err(too_many) = attempts.log_in(name.clone(), from).await? {
+                reply.send(Err(too_many.into()));
+                return Ok(());
+            }
+            let of_job = name.clone();
+            let done = place.run(move || desk.log_in(&of_job, &password)).await??;
+            if done.answer.is_ok() {
+                attempts.logged_in(name, from);
+            }
+            answer(reply, done);
+            Ok::<(), BoxError>(())
+        });
     }
 
-    /// Says whose token it is.
+    /// Changes a refresh token for new tokens of the same session.
+    ///
+    /// A refresh token is good once. One that comes again ends its session: somebody has stolen it,
+    /// from the user or the user from them. So a client whose answer was lost must log in again.
+    #[call]
+    pub fn refresh(&mut self, token: RefreshToken, reply: Reply<Result<Session, AuthError>>) {
+        self.write(reply, move |desk| desk.refresh(&token));
+    }
+
+    /// Says whose access token it is.
     #[call]
     pub fn verify_token(&self, token: String) -> Result<UserId, TokenError> {
-        self.accounts.signer.verify(&token, SystemTime::now())
+        self.verify(&token).map(|claims| claims.user_id)
+    }
+
+    /// Ends the session of an access token. When the answer comes, its tokens are refused, and that is
+    /// on disk.
+    #[call]
+    pub fn log_out(&mut self, token: String, reply: Reply<Result<(), AuthError>>) {
+        match self.verify(&token) {
+            Ok(claims) => self.write(reply, move |desk| desk.log_out(&claims)),
+            Err(error) => {
+                reply.send(Err(error.into()));
+            }
+        }
+    }
+
+    /// Ends all sessions of a user, as [`log_out`](AuthServiceClient::log_out) ends one; says how many
+    /// there were.
+    #[call]
+    pub fn log_out_everywhere(&mut self, user_id: UserId, reply: Reply<Result<usize, AuthError>>) {
+        self.write(reply, move |desk| desk.log_out_everywhere(user_id));
     }
 
     /// Answers: the service lives.
     #[call]
     pub fn ping(&self) {}
 
-    /// Answers `reply` from a process of its own. If the store fails, that process crashes and its
-    /// caller hears `Exited`; the service goes on.
-    fn hash<T: Send + 'static>(
-        &self,
-        reply: Reply<Result<T, AuthError>>,
-        work: impl FnOnce(&Accounts) -> Result<Result<T, AuthError>, StoreError> + Send + 'static,
-    ) {
-        let Some(place) = self.hashing.admit() else {
-            reply.send(Err(AuthError::Overloaded));
-            return;
-        };
-        let accounts = self.accounts.clone();
-        linden::spawn(move |_: Cx<()>| async move {
-            let answer = place.run(move || work(&accounts)).await??;
-            reply.send(answer);
+    #[cfg(test)]
+    #[call]
+    fn crash(&mut self, _reply: Reply<()>) {
+        panic!("a crash was asked for");
+    }
+
+    /// Sessions have ended. Sent by the process that ended them, before it answers its caller.
+    #[cast]
+    fn revoked(&mut self, revoked: Vec<Revocation>) {
+        let now = now();
+        revoked.into_iter().for_each(|revocation| self.revoked.insert(revocation, now));
+    }
+
+    /// It is time to remove what has expired. The process that does so is linked: when the disk
+    /// fails, the service fails with it, and the supervisor decides.
+    #[cast]
+    fn sweep(&mut self, cx: &mut Context<Self>) {
+        self.revoked.forget(now());
+        let (own, desk) = (cx.client(), self.tools.desk.clone());
+        cx.spawn_link(move |_: Cx<()>| async move {
+            own.swept(spawn_blocking(move || desk.sweep()).await??);
             Ok::<(), BoxError>(())
         });
     }
-}
 
-/// What the slow requests need. Its methods block: they run on the blocking pool.
-///
-/// The outer result is the store's, the inner one the caller's.
-#[derive(Clone, Debug)]
-struct Accounts {
-    store: AccountStore,
-    hasher: PasswordHasher,
-    signer: TokenSigner,
-}
-
-impl Accounts {
-    fn register(
-        &self,
-        name: UserName,
-        password: &Password,
-    ) -> Result<Result<UserId, AuthError>, StoreError> {
-        if let Err(error) = password.check_against(&name) {
-            return Ok(Err(AuthError::Password(error)));
-        }
-        // Asked before the hash, which costs much, and decided by the insert.
-        if self.store.by_name(&name)?.is_some() {
-            return Ok(Err(AuthError::NameTaken { name }));
-        }
-        let password_hash =
-            self.hasher.hash_password(password).expect("the system has randomness for a salt");
-        let created_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let new = NewAccount { name, password_hash, created_at_secs: created_at.as_secs() };
-        match self.store.insert(new) {
-            Ok(account) => Ok(Ok(account.id)),
-            Err(StoreError::NameTaken { name }) => Ok(Err(AuthError::NameTaken { name })),
-            Err(error) => Err(error),
-        }
+    #[cast]
+    fn swept(&mut self, swept: Swept, cx: &mut Context<Self>) {
+        let pause = match swept {
+            Swept::All => self.tools.sweep_every,
+            Swept::Some => Duration::ZERO,
+        };
+        cx.send_after(pause, AuthServiceMsg::Sweep {});
     }
 
-    fn log_in(
+    fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+        let claims = self.tools.desk.signer.verify(token, now())?;
+        if self.revoked.contains(claims.session_id) {
+            return Err(TokenError::SessionEnded);
+        }
+        Ok(claims)
+    }
+
+    /// Answers `reply` from a process of its own.
+    fn write<T: Send + 'static>(
         &self,
-        name: &UserName,
-        password: &str,
-    ) -> Result<Result<Token, AuthError>, StoreError> {
-        let account = self.store.by_name(name)?;
-        let hash = account.as_ref().map(|account| &account.password_hash);
-        let is_right = self.hasher.verify_password(password, hash);
-        let token = account
-            .filter(|_| is_right)
-            .map(|account| self.signer.issue(account.id, SystemTime::now()));
-        Ok(token.ok_or(AuthError::WrongCredentials))
+        reply: Reply<Result<T, AuthError>>,
+        work: impl FnOnce(&Desk) -> Result<Done<T>, StoreError> + Send + 'static,
+    ) {
+        let Some(place) = self.tools.writing.admit() else {
+            reply.send(Err(AuthError::Overloaded));
+            return;
+        };
+        let desk = self.tools.desk.clone();
+        linden::spawn(move |_: Cx<()>| finish(place, reply, move || work(&desk)));
     }
 }
 
-/// Why somebody was not registered or logged in. Nothing was stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum AuthError {
-    /// Another account has the name.
-    NameTaken {
-        /// The name.
-        name: UserName,
-    },
-    /// The password breaks a rule.
-    Password(PasswordError),
-    /// No such user, or another password: which one is not told.
-    WrongCredentials,
-    /// Too many passwords wait to be hashed. Try again in a moment.
-    Overloaded,
-}
-
-impl fmt::Display for AuthError {
+/// For crash reports: how much there is, not what.
+impl fmt::Debug for AuthService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AuthError::NameTaken { name } => write!(f, "the name {name} is taken"),
-            AuthError::Password(_) => f.write_str("the password is refused"),
-            AuthError::WrongCredentials => f.write_str("the name or the password is wrong"),
-            AuthError::Overloaded => f.write_str("too many log-ins at once; try again in a moment"),
-        }
+        f.debug_struct("AuthService")
+            .field("revoked", &self.revoked.len())
+            .field("hashing", &self.tools.hashing)
+            .field("writing", &self.tools.writing)
+            .finish_non_exhaustive()
     }
 }
 
-impl Error for AuthError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            AuthError::Password(error) => Some(error),
-            _ => None,
-        }
+/// Works and answers. If the store fails, the process that runs this crashes and its caller hears
+/// `Exited`; the service goes on.
+async fn finish<T: Send + 'static>(
+    place: Place,
+    reply: Reply<Result<T, AuthError>>,
+    work: impl FnOnce() -> Result<Done<T>, StoreError> + Send + 'static,
+) -> Result<(), BoxError> {
+    answer(reply, place.run(work).await??);
+    Ok(())
+}
+
+/// First the service is told, then the caller.
+fn answer<T>(reply: Reply<Result<T, AuthError>>, done: Done<T>) {
+    if !done.revoked.is_empty() {
+        AuthService::named().revoked(done.revoked);
     }
+    reply.send(done.answer);
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::{HashCost, TokenKey};
-
-    #[linden::test]
-    async fn too_many_hashes_are_refused_and_hinder_nobody_else() {
-        let directory = tempfile::tempdir().unwrap();
-        let signer = TokenSigner::new(TokenKey::from_bytes([7; 32]), Duration::from_secs(60));
-        let service = AuthService::new(
-            AccountStore::open(directory.path().join("auth.redb")).unwrap(),
-            PasswordHasher::new(HashCost::CHEAPEST).unwrap(),
-            signer.clone(),
-            NonZeroUsize::MIN,
-            1,
-        );
-        let busy = [service.hashing.admit().unwrap(), service.hashing.admit().unwrap()];
-        let auth = AuthService::start(move || service.clone()).await.unwrap();
-
-        let name = || UserName::new("ada").unwrap();
-        let register = || auth.register(name(), Password::new("correct horse").unwrap());
-        assert_eq!(register().await, Ok(Err(AuthError::Overloaded)));
-        let log_in = auth.log_in(name(), "correct horse".to_owned()).await;
-        assert_eq!(log_in, Ok(Err(AuthError::Overloaded)));
-        let token = signer.issue(UserId(7), SystemTime::now()).as_str().to_owned();
-        assert_eq!(auth.verify_token(token).await, Ok(Ok(UserId(7))));
-
-        drop(busy);
-        assert_eq!(register().await, Ok(Ok(UserId(1))));
-    }
-}
+mod tests;

@@ -6,7 +6,8 @@
 //!
 //! Invariants: a name belongs to one account for ever; an id is never given twice; an account that
 //! was returned by [`AccountStore::insert`] is on disk and survives a power cut.
-//! Absent on purpose: change and removal of accounts.
+//! Absent on purpose: change and removal of accounts. The sessions are in the same file, in tables of
+//! their own ([`SessionStore`](crate::SessionStore)).
 //!
 //! Tables: `accounts`: name -> (id, password hash, created at in seconds); `names`: id -> name.
 
@@ -22,13 +23,14 @@ use redb::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Account, PasswordHash, UserId, UserName};
+use crate::{Account, PasswordHash, UnixTime, UserId, UserName};
 
 /// Memory that the store may use to cache the file.
 pub const CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-const ACCOUNTS: TableDefinition<&str, (u64, &str, u64)> = TableDefinition::new("accounts");
-const NAMES: TableDefinition<u64, &str> = TableDefinition::new("names");
+pub(crate) const ACCOUNTS: TableDefinition<&str, (u64, &str, u64)> =
+    TableDefinition::new("accounts");
+pub(crate) const NAMES: TableDefinition<u64, &str> = TableDefinition::new("names");
 
 /// What is known of an account before the store has given it an id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,8 +39,8 @@ pub struct NewAccount {
     pub name: UserName,
     /// Proves the password.
     pub password_hash: PasswordHash,
-    /// Seconds since the Unix epoch.
-    pub created_at_secs: u64,
+    /// When it was registered.
+    pub created_at: UnixTime,
 }
 
 /// The open accounts file. Clones share it.
@@ -69,15 +71,28 @@ impl AccountStore {
         Ok(store)
     }
 
+    /// Opens a file that exists.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] or [`StoreError::Open`].
+    pub fn open_existing(path: impl AsRef<Path>) -> Result<AccountStore, StoreError> {
+        let path = path.as_ref();
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES_MAX)
+            .open(path)
+            .map_err(|error| StoreError::open(path, error))?;
+        Ok(AccountStore { database: Arc::new(database) })
+    }
+
     /// Stores a new account. It is on disk when this returns.
     ///
     /// # Errors
     /// [`StoreError::NameTaken`]; nothing was stored. Otherwise [`StoreError::Database`].
     pub fn insert(&self, new: NewAccount) -> Result<Account, StoreError> {
         let id = self.try_insert(&new).map_err(StoreError::database)?;
-        let NewAccount { name, password_hash, created_at_secs } = new;
+        let NewAccount { name, password_hash, created_at } = new;
         match id {
-            Some(id) => Ok(Account { id, name, password_hash, created_at_secs }),
+            Some(id) => Ok(Account { id, name, password_hash, created_at }),
             None => Err(StoreError::NameTaken { name }),
         }
     }
@@ -111,6 +126,17 @@ impl AccountStore {
         self.read_count().map_err(StoreError::database)
     }
 
+    /// The file.
+    pub(crate) fn shared_database(&self) -> Arc<Database> {
+        self.database.clone()
+    }
+
+    /// Whoever holds it keeps all writes waiting.
+    #[cfg(test)]
+    pub(crate) fn lock(&self) -> redb::WriteTransaction {
+        self.database.begin_write().expect("the file is open")
+    }
+
     fn create_tables(&self) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
         transaction.open_table(ACCOUNTS)?;
@@ -132,7 +158,7 @@ impl AccountStore {
                 return Ok(None);
             }
             id = names.last()?.map_or(0, |(id, _)| id.value()) + 1;
-            accounts.insert(name, (id, new.password_hash.as_str(), new.created_at_secs))?;
+            accounts.insert(name, (id, new.password_hash.as_str(), new.created_at.0))?;
             names.insert(id, name)?;
         }
         transaction.commit()?;
@@ -142,8 +168,9 @@ impl AccountStore {
     fn read_account(&self, name: &str) -> Result<Option<Row>, redb::Error> {
         let accounts = self.database.begin_read()?.open_table(ACCOUNTS)?;
         let row = accounts.get_owned(name)?.map(|row| {
-            let (id, password_hash, created_at_secs) = row.value();
-            Row { id, password_hash: password_hash.to_owned(), created_at_secs }
+            let (id, password_hash, created_at) = row.value();
+            let password_hash = password_hash.to_owned();
+            Row { id: UserId(id), password_hash, created_at: UnixTime(created_at) }
         });
         Ok(row)
     }
@@ -162,21 +189,17 @@ impl AccountStore {
 
 /// A row of `accounts` as it stands on disk, not yet believed.
 struct Row {
-    id: u64,
+    id: UserId,
     password_hash: String,
-    created_at_secs: u64,
+    created_at: UnixTime,
 }
 
 impl Row {
     fn into_account(self, name: &UserName) -> Result<Account, StoreError> {
         let password_hash = PasswordHash::try_from(self.password_hash)
             .map_err(|_| StoreError::Corrupt { name: name.to_string() })?;
-        Ok(Account {
-            id: UserId(self.id),
-            name: name.clone(),
-            password_hash,
-            created_at_secs: self.created_at_secs,
-        })
+        let (id, created_at) = (self.id, self.created_at);
+        Ok(Account { id, name: name.clone(), password_hash, created_at })
     }
 }
 
@@ -226,7 +249,7 @@ impl StoreError {
         }
     }
 
-    fn database(error: impl Into<redb::Error>) -> StoreError {
+    pub(crate) fn database(error: impl Into<redb::Error>) -> StoreError {
         StoreError::Database(Box::new(error.into()))
     }
 }
@@ -270,7 +293,7 @@ mod tests {
         NewAccount {
             name: UserName::new(name).unwrap(),
             password_hash: hasher.hash_password(&Password::new("correct horse").unwrap()).unwrap(),
-            created_at_secs: 1_700_000_000,
+            created_at: UnixTime(1_700_000_000),
         }
     }
 
@@ -332,6 +355,8 @@ mod tests {
         let error = AccountStore::open(path.join("below-a-file/auth.redb")).unwrap_err();
         assert!(matches!(error, StoreError::Directory { .. }) && error.source().is_some());
         let error = AccountStore::open(directory.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Open { .. }) && error.source().is_some());
+        let error = AccountStore::open_existing(directory.path().join("none.redb")).unwrap_err();
         assert!(matches!(error, StoreError::Open { .. }) && error.source().is_some());
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The one place where the services' errors become statuses.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 use linden::CallError;
 use linden_gateway::{
@@ -23,6 +23,8 @@ use shop_data_processing::IngestError;
 pub(crate) enum ApiError {
     /// The request's own fault, or nobody's that is to try again.
     Refused { status: StatusCode, error: String },
+    /// Asked too often: 429 with `Retry-After`.
+    TooMany { retry_after: Duration, error: String },
     /// A service is dead or overloaded: 503 with `Retry-After`.
     Service(ServiceError),
 }
@@ -52,6 +54,10 @@ impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> ApiError {
         let status = match &error {
             AuthError::Overloaded => return ApiError::overloaded(),
+            AuthError::TooManyAttempts { retry_after } => {
+                return ApiError::TooMany { retry_after: *retry_after, error: error.to_string() };
+            }
+            AuthError::Token(token) => return (*token).into(),
             AuthError::WrongCredentials => StatusCode::UNAUTHORIZED,
             AuthError::NameTaken { .. } => StatusCode::CONFLICT,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
@@ -94,6 +100,13 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, error) = match self {
             ApiError::Service(error) => return error.into_response(),
+            ApiError::TooMany { retry_after, error } => {
+                // In whole seconds, and none too early.
+                let secs = retry_after.as_secs().saturating_add(1).to_string();
+                let headers = [(header::RETRY_AFTER, secs)];
+                let body = Json(json!({ "error": error }));
+                return (StatusCode::TOO_MANY_REQUESTS, headers, body).into_response();
+            }
             ApiError::Refused { status, error } => (status, error),
         };
         let mut response = (status, Json(json!({ "error": error }))).into_response();

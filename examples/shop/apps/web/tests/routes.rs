@@ -46,9 +46,71 @@ fn users_register_and_log_in() {
         ("/login", r#"{"name":"ada","password":"wrong horse"}"#, 401, "name or the password"),
         ("/login", r#"{"name":"eve","password":"correct horse"}"#, 401, "name or the password"),
         ("/login", "[1,2]", 422, ""),
+        ("/register", r#"{"name":"bob","password":"Password1"}"#, 422, "most common"),
+        ("/token/refresh", r#"{"refresh_token":"x"}"#, 401, "malformed"),
+        ("/token/refresh", "{}", 422, "missing field `refresh_token`"),
     ] {
         check_refusal(&client.post(path, &[], body), status, words);
     }
+    shop.stop();
+}
+
+#[test]
+fn a_session_is_refreshed_until_it_is_logged_out() {
+    let shop = Shop::boot(&[]);
+    let mut client = Client::connect(shop.address);
+    let ada = r#"{"name":"ada","password":"correct horse"}"#;
+    assert_eq!(client.post("/register", &[], ada).status, 201);
+    let bearer = |session: &Value| format!("Bearer {}", session["token"].as_str().unwrap());
+    let refresh = |client: &mut Client, session: &Value| {
+        let body = json!({ "refresh_token": session["refresh_token"] });
+        client.post("/token/refresh", &[], &body.to_string())
+    };
+    let balance = |client: &mut Client, session: &Value| {
+        client.get("/balance", &[("authorization", &bearer(session))])
+    };
+
+    let first = client.post("/login", &[], ada).json();
+    assert_eq!(first["user_id"], json!(1));
+    assert!(first["token_expires_at"].as_u64() < first["refresh_token_expires_at"].as_u64());
+    let second = refresh(&mut client, &first);
+    assert_eq!(second.status, 200, "{second:?}");
+    let second = second.json();
+    assert_eq!(balance(&mut client, &second).status, 200);
+    let out = client.post("/logout", &[("authorization", &bearer(&second))], "");
+    assert_eq!((out.status, out.body.as_str()), (204, ""));
+    check_refusal(&balance(&mut client, &second), 401, "session has ended");
+    check_refusal(&refresh(&mut client, &second), 401, "session has ended");
+    check_refusal(&client.post("/logout", &[], ""), 401, "Authorization: Bearer");
+
+    let stolen = client.post("/login", &[], ada).json();
+    let thief = refresh(&mut client, &stolen).json();
+    check_refusal(&refresh(&mut client, &stolen), 401, "used before");
+    check_refusal(&balance(&mut client, &thief), 401, "session has ended");
+
+    let sessions = [client.post("/login", &[], ada).json(), client.post("/login", &[], ada).json()];
+    let everywhere =
+        client.post("/logout/everywhere", &[("authorization", &bearer(&sessions[0]))], "");
+    assert_eq!((everywhere.status, everywhere.json()), (200, json!({ "sessions": 2 })));
+    check_refusal(&balance(&mut client, &sessions[1]), 401, "session has ended");
+    shop.stop();
+}
+
+#[test]
+fn too_many_guesses_are_a_429_that_says_when_to_try_again() {
+    let limits = "{ log_ins_per_account = { burst = 2, every = '1h' } }";
+    let shop = Shop::boot(&[("auth", "attempts", limits)]);
+    let mut client = Client::connect(shop.address);
+    let right = r#"{"name":"ada","password":"correct horse"}"#;
+    assert_eq!(client.post("/register", &[], right).status, 201);
+    for _ in 0..2 {
+        let wrong = client.post("/login", &[], &right.replace("horse", "mouse"));
+        check_refusal(&wrong, 401, "name or the password");
+    }
+    let locked = client.post("/login", &[], right);
+    check_refusal(&locked, 429, "too many attempts");
+    let secs: u64 = locked.header("retry-after").unwrap().parse().unwrap();
+    assert!((3_500..=3_600).contains(&secs), "{secs}");
     shop.stop();
 }
 
@@ -214,6 +276,9 @@ fn the_page_lists_the_routes_and_others_are_refused() {
     for route in [
         "POST /register",
         "POST /login",
+        "POST /token/refresh",
+        "POST /logout",
+        "POST /logout/everywhere",
         "POST /payments",
         "GET /balance",
         "POST /ingest",

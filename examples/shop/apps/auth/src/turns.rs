@@ -1,9 +1,9 @@
-//! How many passwords are hashed at once, and how many more may wait.
+//! How many slow jobs of one kind run at once, and how many more may wait.
 //!
 //! A clone counts with the original: the bounds hold over restarts of the service, for a hash that
 //! runs cannot be taken back when the service that began it crashes.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{fmt, num::NonZeroUsize, sync::Arc};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -11,27 +11,32 @@ use tokio::{
 };
 
 /// The two bounds.
-#[derive(Clone, Debug)]
-pub(crate) struct Hashing {
-    /// One permit for each hash that runs or waits.
+#[derive(Clone)]
+pub(crate) struct Turns {
+    /// One permit for each job that runs or waits.
     places: Arc<Semaphore>,
-    /// One permit for each hash that runs.
+    /// One permit for each job that runs.
     turns: Arc<Semaphore>,
 }
 
-impl Hashing {
-    pub(crate) fn new(running_max: NonZeroUsize, waiting_max: usize) -> Hashing {
+impl Turns {
+    pub(crate) fn new(running_max: NonZeroUsize, waiting_max: usize) -> Turns {
+        let bound = |max: usize| Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
         let running_max = running_max.get();
-        Hashing {
-            places: Arc::new(Semaphore::new(running_max + waiting_max)),
-            turns: Arc::new(Semaphore::new(running_max)),
-        }
+        Turns { places: bound(running_max.saturating_add(waiting_max)), turns: bound(running_max) }
     }
 
     /// A place in the queue; `None` when it is full.
     pub(crate) fn admit(&self) -> Option<Place> {
         let place = self.places.clone().try_acquire_owned().ok()?;
         Some(Place { place, turns: self.turns.clone() })
+    }
+}
+
+impl fmt::Debug for Turns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let free = (self.turns.available_permits(), self.places.available_permits());
+        write!(f, "Turns({} free to run, {} places)", free.0, free.1)
     }
 }
 
@@ -66,13 +71,18 @@ mod tests {
 
     #[linden::test]
     async fn places_are_bounded_and_come_back() {
-        let hashing = Hashing::new(NonZeroUsize::MIN, 1);
-        let (first, second) = (hashing.admit().unwrap(), hashing.admit().unwrap());
-        assert!(hashing.clone().admit().is_none());
+        let jobs = Turns::new(NonZeroUsize::MIN, 1);
+        let (first, second) = (jobs.admit().unwrap(), jobs.admit().unwrap());
+        assert!(jobs.clone().admit().is_none());
         assert_eq!(first.run(|| 1).await.unwrap(), 1);
-        let third = hashing.admit().unwrap();
+        let third = jobs.admit().unwrap();
         assert!(second.run(|| panic!("on purpose")).await.is_err());
         drop(third);
-        assert!(hashing.admit().is_some() && hashing.turns.available_permits() == 1);
+        assert!(jobs.admit().is_some() && jobs.turns.available_permits() == 1);
+    }
+    #[test]
+    fn any_number_of_places_can_be_configured() {
+        let jobs = Turns::new(NonZeroUsize::MAX, usize::MAX);
+        assert_eq!(jobs.places.available_permits(), Semaphore::MAX_PERMITS);
     }
 }
