@@ -27,6 +27,8 @@ const TABLE: &[Row] = &[
     Row { from: "shop-billing", normal: &["linden", "shop-auth"], dev: &[] },
     Row { from: "shop-data-processing", normal: &["linden"], dev: &[] },
     Row { from: "shop-storage", normal: &["linden"], dev: &[] },
+    // Prices are billing's money.
+    Row { from: "shop-catalog", normal: &["linden", "shop-billing", "shop-storage"], dev: &[] },
     Row {
         from: "shop-web",
         normal: &["linden", "linden-gateway", "shop-auth", "shop-billing", "shop-data-processing"],
