@@ -29,6 +29,12 @@ const TABLE: &[Row] = &[
     Row { from: "shop-storage", normal: &["linden"], dev: &[] },
     // Prices are billing's money.
     Row { from: "shop-catalog", normal: &["linden", "shop-billing", "shop-storage"], dev: &[] },
+    // A notice names an order as the catalog does, and a user as billing does.
+    Row {
+        from: "shop-notifications",
+        normal: &["linden", "shop-billing", "shop-catalog", "shop-storage"],
+        dev: &[],
+    },
     Row {
         from: "shop-web",
         normal: &["linden", "linden-gateway", "shop-auth", "shop-billing", "shop-data-processing"],
