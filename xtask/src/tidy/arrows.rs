@@ -35,6 +35,18 @@ const TABLE: &[Row] = &[
         normal: &["linden", "shop-billing", "shop-catalog", "shop-storage"],
         dev: &[],
     },
+    // An order is reserved, paid and told: the one service that drives its siblings.
+    Row {
+        from: "shop-orders",
+        normal: &[
+            "linden",
+            "shop-billing",
+            "shop-catalog",
+            "shop-notifications",
+            "shop-storage",
+        ],
+        dev: &[],
+    },
     Row {
         from: "shop-web",
         normal: &["linden", "linden-gateway", "shop-auth", "shop-billing", "shop-data-processing"],
