@@ -1,7 +1,8 @@
 //! Payments by `billing_service`: the one file that knows how billing is asked.
 //!
 //! The keys are derived from the order, so that a payment or a refund that is asked for again after a
-//! crash is made once.
+//! crash is made once: as long as billing knows the key (`billing.key_ttl`), which has to be longer
+//! than the shop is ever down.
 
 use linden::CallError;
 use shop_billing::{

@@ -7,7 +7,7 @@ use shop_billing::IdempotencyKey;
 use shop_catalog::OrderId;
 use shop_storage::Overload;
 
-/// Why the service did not do it. Nothing was changed.
+/// Why the service did not do it. Nothing was changed, unless the variant says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum OrdersError {
@@ -31,7 +31,8 @@ pub enum OrdersError {
         /// The order.
         order_id: OrderId,
     },
-    /// The order's process does not answer. Try again in a moment.
+    /// The order's process does not answer, and whether the order is cancelled is not known. Try again
+    /// in a moment.
     Unavailable {
         /// The order.
         order_id: OrderId,

@@ -3,14 +3,15 @@
 
 use std::{
     future::{Future as _, poll_fn},
+    io,
     path::Path,
     pin::pin,
-    sync::OnceLock,
+    sync::{Mutex, OnceLock},
     task::Poll,
 };
 
 use linden::{Cx, prelude::*};
-use redb::{ReadableTable as _, TableDefinition};
+use redb::{ReadableTable as _, StorageBackend, TableDefinition, backends::InMemoryBackend};
 
 use super::*;
 use crate::Schema;
@@ -162,4 +163,64 @@ async fn what_comes_after_a_write_is_told_of_its_answer() {
     let told = Arc::new(OnceLock::new());
     assert_eq!(pens.add_loudly(told.clone()).await, Ok(Ok(7)));
     assert_eq!(told.get(), Some(&7));
+}
+
+/// Storage in memory that knows what a power cut would leave.
+#[derive(Debug, Default)]
+struct Volatile {
+    memory: InMemoryBackend,
+    synced: Arc<Mutex<Vec<u8>>>,
+}
+
+impl StorageBackend for Volatile {
+    fn len(&self) -> Result<u64, io::Error> {
+        self.memory.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        self.memory.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), io::Error> {
+        self.memory.set_len(len)
+    }
+
+    fn sync_data(&self) -> Result<(), io::Error> {
+        let mut image = vec![0; usize::try_from(self.memory.len()?).unwrap()];
+        self.memory.read(0, &mut image)?;
+        *self.synced.lock().unwrap() = image;
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
+        self.memory.write(offset, data)
+    }
+}
+
+/// How many pens of color 1 there are after a power cut that leaves `image`.
+fn pens_in(image: &[u8]) -> u64 {
+    let memory = InMemoryBackend::new();
+    memory.set_len(image.len() as u64).unwrap();
+    memory.write(0, image).unwrap();
+    let database = Database::builder().create_with_backend(memory).unwrap();
+    let table = database.begin_read().unwrap().open_table(PENS).unwrap();
+    table.get(1).unwrap().map_or(0, |count| count.value())
+}
+
+#[linden::test]
+async fn what_was_answered_survives_a_power_cut() {
+    let volatile = Volatile::default();
+    let synced = volatile.synced.clone();
+    let database = Arc::new(Database::builder().create_with_backend(volatile).unwrap());
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(PENS).unwrap();
+    transaction.commit().unwrap();
+    let pens = Pens::start(move || Pens(Disk::new(database, 10))).await.unwrap();
+    for expected in 1..=20 {
+        let others = [add(2), add(2)];
+        assert_eq!(pens.add(1).await, Ok(Ok(expected)));
+        let image = synced.lock().unwrap().clone();
+        assert_eq!(pens_in(&image), expected);
+        Task::await_many(others).await;
+    }
 }
