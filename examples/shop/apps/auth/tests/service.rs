@@ -11,8 +11,9 @@ use std::{
 
 use linden::prelude::*;
 use shop_auth::{
-    AttemptLimits, AuthApp, AuthAttempts, AuthConfig, AuthError, AuthService, AuthServiceClient,
-    HashCost, Password, PasswordError, Rate, RefreshToken, Session, TokenError, UserId, UserName,
+    AttemptLimits, AuthApp, AuthAttempts, AuthConfig, AuthError, AuthReport, AuthService,
+    AuthServiceClient, HashCost, Password, PasswordError, Rate, RefreshToken, Session, TokenError,
+    UserId, UserName, verify_file,
 };
 use tempfile::TempDir;
 
@@ -240,8 +241,8 @@ async fn accounts_and_sessions_outlive_a_crash(node: Node) -> Outcome {
 }
 
 #[test]
-fn accounts_sessions_and_log_outs_outlive_the_node() -> Outcome {
-    let directory = tempfile::tempdir()?;
+fn accounts_sessions_and_log_outs_outlive_the_node_and_a_kill_of_its_program() -> Outcome {
+    let (directory, killed) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let on_a_node = || Node::start(linden::NodeOptions::default());
     let node = on_a_node()?;
     let [ended, open] = node.block_on(async {
@@ -252,19 +253,27 @@ fn accounts_sessions_and_log_outs_outlive_the_node() -> Outcome {
             log_in(&auth, "ada", "correct horse").await?,
         ];
         log_out(&auth, &sessions[0]).await?;
+        // What a program that is killed now would leave behind.
+        for file in ["auth.redb", "token.key"] {
+            std::fs::copy(directory.path().join(file), killed.path().join(file))?;
+        }
         Ok::<_, BoxError>(sessions)
     })?;
     node.stop(5.secs());
 
-    let node = on_a_node()?;
-    node.block_on(async {
-        let auth = start(config(&directory)).await?;
-        assert_eq!(verify(&auth, &ended).await, Err(TokenError::SessionEnded));
-        assert_eq!(verify(&auth, &open).await, Ok(UserId(1)));
-        auth.refresh(open.refresh.clone()).await??;
-        Ok::<_, BoxError>(())
-    })?;
-    node.stop(5.secs());
+    for directory in [&directory, &killed] {
+        let node = on_a_node()?;
+        node.block_on(async {
+            let auth = start(config(directory)).await?;
+            assert_eq!(verify(&auth, &ended).await, Err(TokenError::SessionEnded));
+            assert_eq!(verify(&auth, &open).await, Ok(UserId(1)));
+            auth.refresh(open.refresh.clone()).await??;
+            Ok::<_, BoxError>(())
+        })?;
+        node.stop(5.secs());
+        let report = verify_file(directory.path().join("auth.redb"))?;
+        assert_eq!(report, AuthReport { accounts: 1, sessions: 1 });
+    }
     Ok(())
 }
 
