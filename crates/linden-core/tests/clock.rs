@@ -79,6 +79,21 @@ fn a_call_from_outside_to_a_node_that_slept_for_longer_than_its_timeout_is_answe
 
 // proves: CALL-03, TIME-01
 #[test]
+fn a_call_of_a_process_that_wakes_a_node_that_slept_for_longer_than_its_timeout_is_answered() {
+    let node = Running::start(1);
+    let server = slow_server(&node);
+    let (tell, answer) = std::sync::mpsc::channel();
+    let caller = node.spawn(move |mut cx: Cx<()>| async move {
+        cx.recv().await;
+        tell.send(server.call(Slow).timeout(TIMEOUT).await).unwrap();
+    });
+    std::thread::sleep(STALE);
+    caller.send(()).unwrap();
+    assert_eq!(answer.recv().unwrap(), Ok(()));
+}
+
+// proves: CALL-03, TIME-01
+#[test]
 fn a_call_of_a_process_that_computed_for_longer_than_its_timeout_is_answered() {
     let answer = on_node(1, |node| async move {
         let server = slow_server(&node);
