@@ -184,8 +184,8 @@ impl OrdersService {
         cx.send_after(self.revive_every, OrdersServiceMsg::Revive {});
     }
 
-    /// Starts the order's process, unless it runs. A start that fails is made up for by the next
-    /// round of [`OrdersService::revive`].
+    /// Starts the order's process, unless it runs. A start that fails is made up for when the service
+    /// looks through the unfinished orders the next time.
     #[cast]
     fn begin(&mut self, order_id: OrderId, cx: &mut Context<Self>) {
         if cx.node().whereis(&process::name(order_id)).is_some() {

@@ -310,6 +310,54 @@ fn a_service_that_crashes_in_the_middle_of_a_payment_changes_nothing() {
     });
 }
 
+/// Kills everybody once after each of the steps that are told, and gives the ends of the orders.
+async fn killed_after(node: &Node, steps: &[Kind]) -> Vec<Stage> {
+    let services = ["catalog_service", "notifications_service", "orders_service", "till"];
+    let mut ends = Vec::new();
+    for victim in services.into_iter().chain(["order_processes", "the order"]) {
+        for &step in steps {
+            let mut news = subscribed().await;
+            let order = place(1, &format!("{victim}-{step:?}").replace(' ', "-")).await;
+            while !matches!(news.next().await.unwrap(), Update::Notice(news) if news.kind == step) {
+            }
+            let name = victim.replace("the order", &format!("order_{}", order.id));
+            if let Some(pid) = node.whereis(&name) {
+                node.exit(pid, Reason::Kill);
+                node.wait_exit(pid).await;
+            }
+            ends.push(end_of(order.id).await);
+        }
+    }
+    ends
+}
+
+async fn subscribed() -> Subscription {
+    insist(|| Subscription::open(Topic::User(USER))).await.unwrap()
+}
+
+#[test]
+fn a_crash_after_any_step_changes_nothing() {
+    Shop::new().run(|node| async move {
+        let ends = killed_after(&node, &[Kind::Reserved, Kind::Paid, Kind::Completed]).await;
+        assert_eq!(ends.len(), 18);
+        assert!(ends.iter().all(|end| matches!(end, Stage::Completed(_))), "{ends:?}");
+        assert_eq!(on_hand().await, 82);
+    });
+}
+
+#[test]
+fn a_crash_while_an_order_is_undone_changes_nothing() {
+    let shop = Shop::new().with("catalog", "reservation_ttl", "0s");
+    shop.run(|node| async move {
+        let ends = killed_after(&node, &[Kind::Paid, Kind::Undoing, Kind::Rejected]).await;
+        for end in ends {
+            let Stage::Rejected { refunded, cause } = end else { panic!("not rejected: {end:?}") };
+            assert_eq!((refunded.is_some(), cause), (true, Cause::Expired));
+        }
+        assert_eq!(on_hand().await, 100);
+    });
+}
+
 #[test]
 fn a_lost_answer_does_not_make_a_second_payment() {
     let shop = Shop::new();
