@@ -168,3 +168,5 @@ fn no_secret_is_on_disk() {
     let (family, secret): (Vec<u8>, Vec<u8>) = ((0x90..0xa0).collect(), (0xa0..0xc0).collect());
     assert!(!has(&family[..8]) && !has(&secret[..8]));
 }
+
+mod model;
