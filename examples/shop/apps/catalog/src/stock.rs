@@ -9,7 +9,7 @@
 //! Tables: `items`: number -> [`ItemRow`]; `reservations`: order -> [`Booking`]; `expiries`: (expires
 //! at in ms, order); `deliveries`: key -> (number, quantity).
 
-use std::time::Duration;
+use std::{ops::Bound, time::Duration};
 
 use redb::{Database, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -343,7 +343,7 @@ pub(crate) fn items(
     let table = transaction.open_table(ITEMS)?;
     // No number sorts before the empty text, which is none itself.
     let after = after.map_or("", Sku::as_str);
-    let rows = table.range(after..)?.filter(|row| !is_at(row, after)).take(limit);
+    let rows = table.range::<&str>((Bound::Excluded(after), Bound::Unbounded))?.take(limit);
     rows.map(|row| {
         let (key, bytes) = row?;
         let sku = Sku::new(key.value()).map_err(|_| Fault::corrupt("an item's number"))?;
@@ -351,12 +351,6 @@ pub(crate) fn items(
         Ok(item.into_item(&sku))
     })
     .collect()
-}
-
-type ItemGuards<'g> = (redb::AccessGuard<'g, &'static str>, redb::AccessGuard<'g, &'static [u8]>);
-
-fn is_at(row: &Result<ItemGuards<'_>, redb::StorageError>, sku: &str) -> bool {
-    row.as_ref().is_ok_and(|(key, _)| key.value() == sku)
 }
 
 #[cfg(test)]

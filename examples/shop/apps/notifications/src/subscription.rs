@@ -15,6 +15,35 @@ use crate::{Notice, NotificationsError, NotificationsService, NotificationsServi
 /// It ends with the process that opened it, when it is dropped, or when the service is restarted:
 /// then open another one, and read what may have been missed.
 ///
+/// # Examples
+/// ```
+/// use linden::prelude::*;
+/// use shop_notifications::{
+///     Kind, Notice, NotificationsApp, NotificationsConfig, NotificationsService, OrderId,
+///     Subscription, Topic, Update, UserId,
+/// };
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("notifications.redb");
+/// # let node = Node::start(linden::NodeOptions::default())?;
+/// # node.block_on(async {
+/// let config = NotificationsConfig { path, ..NotificationsConfig::default() };
+/// NotificationsApp.start(config)?.start().await?;
+///
+/// let mut news = Subscription::open(Topic::Order(OrderId(7))).await??;
+/// let text = "order 7 is paid".to_owned();
+/// let paid = Notice { user_id: UserId(1), order_id: OrderId(7), kind: Kind::Paid, text };
+/// NotificationsService::named().progress(paid);
+/// match news.next().await? {
+///     Update::Notice(notice) => assert_eq!(notice.text, "order 7 is paid"),
+///     Update::Lagged(missed) => println!("{missed} notices were missed"),
+/// }
+/// # Ok::<(), linden::BoxError>(())
+/// # })?;
+/// # node.stop(5.secs());
+/// # Ok::<(), linden::BoxError>(())
+/// ```
+///
 /// # Cancellation
 /// [`Subscription::next`] may be dropped while it waits; nothing is lost.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 //! crashes, or when it does not know whether a stage was written, the order is read again and its
 //! step repeated. The name `order_7` is the lock: an order has one process at most.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use linden::prelude::*;
 use shop_catalog::{CatalogError, CatalogService, OrderId};
@@ -54,6 +54,18 @@ struct Run {
 impl OrderProcess {
     pub(crate) fn new(order_id: OrderId, plan: Plan) -> OrderProcess {
         OrderProcess { order_id, plan, run: None, turn: 0, failed: 0 }
+    }
+}
+
+/// For observers and crash reports: how far the order is.
+impl fmt::Debug for OrderProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = self.run.as_ref().map(|run| run.order.stage.name());
+        f.debug_struct("OrderProcess")
+            .field("order_id", &self.order_id)
+            .field("stage", &stage)
+            .field("turn", &self.turn)
+            .finish_non_exhaustive()
     }
 }
 

@@ -126,6 +126,18 @@ pub enum Begun {
 }
 
 /// An order on its way.
+///
+/// # Examples
+/// ```
+/// use shop_orders::{Action, Begun, Cause, Event, Next, RetryPolicy, Saga, Stage};
+///
+/// let mut saga = Saga::new(Stage::Placed, Begun::No, RetryPolicy::default());
+/// assert_eq!(saga.action(), Some(Action::Reserve));
+///
+/// let Next::Record(stage) = saga.on(Event::NotReserved(Cause::Expired)) else { panic!() };
+/// saga.recorded(stage); // once it is on disk
+/// assert_eq!(saga.action(), Some(Action::TellRejected(Cause::Expired)));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Saga {
     stage: Stage,
