@@ -408,7 +408,7 @@ fn a_drain_or_a_stop_that_panics_or_hangs_keeps_nothing_from_being_stopped() {
         run(async {
             let journal = Journal::new();
             let builder = umbrella(&journal, |_, plan| Plan { drain, stop, ..plan });
-            let booted = boots(builder.set("node", "shutdown_grace", "60ms")).await;
+            let booted = boots(builder.set("node", "shutdown_grace", "500ms")).await;
             journal.take();
             booted.stop().await.expect("it stops");
             assert_eq!(journal.entries(), DOWN, "{drain:?}, {stop:?}");
@@ -426,7 +426,7 @@ fn a_drain_that_blocks_its_worker_keeps_nothing_from_being_stopped() {
         let builder = builder()
             .application(Auth(Plan::new(&journal).with_kid("a")))
             .application(Billing(blocks));
-        let booted = boots(builder.set("node", "shutdown_grace", "20ms")).await;
+        let booted = boots(builder.set("node", "shutdown_grace", "500ms")).await;
         booted.stop().await.expect_err("the drain is stuck")
     });
     release.release();
@@ -464,7 +464,7 @@ fn a_supervisor_that_is_stuck_in_a_factory_keeps_nothing_else_from_being_stopped
         let builder = builder()
             .application(Auth(Plan::new(&journal).with_kid("a")))
             .application(Billing(Plan::new(&journal).with_tree(tree)));
-        let booted = boots(builder.set("node", "shutdown_grace", "20ms")).await;
+        let booted = boots(builder.set("node", "shutdown_grace", "500ms")).await;
         let inner = booted.node.whereis("inner").expect("it runs");
         booted.node.exit(inner, Reason::Kill);
         is_stuck.recv().expect("the factory runs again");
@@ -478,7 +478,9 @@ fn a_supervisor_that_is_stuck_in_a_factory_keeps_nothing_else_from_being_stopped
         pids[0]
     );
     assert_eq!(error.to_string(), said);
-    let entries = journal.entries();
+    let mut entries = journal.entries();
+    // The factory itself, which writes when it may.
+    entries.retain(|entry| entry != "stop factory");
     let end = ["drain billing", "stop billing", "drain auth", "-a", "stop auth"];
     assert_eq!(entries[entries.len() - 5..], end);
 }

@@ -52,7 +52,7 @@ fn play_slow_start() {
     let builder = builder()
         .application(Auth(Plan::new(&journal).with_kid("a")))
         .application(Billing(Plan::new(&journal).with_tree(tree)));
-    run(builder, &journal);
+    run(builder.set("log", "filter", "off,linden::application=info"), &journal);
 }
 
 /// The program whose second application has a child that never gets through its init.
@@ -192,7 +192,9 @@ fn a_signal_while_an_application_starts_stops_those_that_run() {
     let (mut program, mut lines) = start(name, "boot");
     wait_for(&mut lines, "booting");
     send(&program, "-TERM");
-    // Its start is not waited for by the others, but its thread is: let it go.
+    let mut log = BufReader::new(program.stderr.take().expect("piped"));
+    wait_for(&mut log, "application stopped");
+    // The others have not waited for its start, but the node waits for its thread: let it go.
     drop(program.stdin.take());
     wait_for(&mut lines, "Ok(())");
     wait_for(&mut lines, "start auth +a start billing drain auth -a stop auth");
@@ -204,7 +206,7 @@ fn a_signal_while_an_application_starts_stops_those_that_run() {
 fn a_signal_ends_a_node_whose_boot_hangs_in_an_init() {
     let name = "a_signal_ends_a_node_whose_boot_hangs_in_an_init";
     if role().is_some() {
-        return play_hanging_init("20ms");
+        return play_hanging_init("500ms");
     }
     let (mut program, mut lines) = start(name, "boot");
     wait_for(&mut lines, "booting");
