@@ -1,31 +1,26 @@
-//! One connection: a process that serves HTTP/1.1 on a socket, keeps the client to its pace, and ends in good order when it
-//! is told to.
+//! One connection: a process that serves HTTP on a socket, keeps the client to its pace, and ends in good order when it is
+//! told to.
 //!
-//! Handlers run inside of it. It traps no exits: whoever ends the process closes the socket. When a handler takes the
-//! connection over (an upgrade), the process hands the socket out and ends.
+//! Whoever ends the process closes the socket. What is served on it, HTTP/1.1 or HTTP/2, is decided by its first bytes or,
+//! under TLS, by what the client and we agreed on.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
-use hyper::server::conn::http1::{Builder, UpgradeableConnection};
-use hyper::service::Service;
-use hyper_util::rt::TokioIo;
 use linden::{Cx, Mail, Message, Reason};
+use tokio::net::TcpStream;
 
-use crate::acceptor::Parts;
-use crate::limits::Limits;
-use crate::pace::{CloseCause, DrainNow, Due, Moment, Timeouts};
-use crate::peer::PeerAddr;
-use crate::response_body::ResponseBody;
-use crate::routing::Routing;
+use crate::acceptor::{Parts, Place};
+use crate::opening::{Opened, open};
+use crate::pace::{CloseCause, Due, Timeouts};
+use crate::pacing::{Event, Pacing};
 use crate::shared::Shared;
 use crate::watch::Watch;
 use crate::wire::Wire;
-
-/// Header fields for which hyper needs no memory of its own.
-const HEADERS_CHEAP: usize = 100;
+use crate::{http1, http2};
 
 /// What a connection is told by its keeper.
 #[derive(Debug)]
@@ -40,135 +35,129 @@ impl Message for Told {
     }
 }
 
+/// How a connection ended.
+pub(crate) enum End {
+    /// It was never one.
+    NotOpened(io::Error),
+    Closed(hyper::Result<()>),
+    Late(CloseCause),
+    /// Somebody ended the process.
+    Told(Reason),
+}
+
+/// What all parts of a connection know of it.
+#[derive(Clone)]
+pub(crate) struct Line {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) protocol: Protocol,
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Protocol {
+    pub(crate) http: Http,
+    pub(crate) cover: Cover,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Http {
+    One,
+    Two,
+}
+
+/// Whether others can read along.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cover {
+    Plain,
+    Tls,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.http, self.cover) {
+            (Http::One, Cover::Plain) => "http/1.1",
+            (Http::One, Cover::Tls) => "http/1.1+tls",
+            (Http::Two, Cover::Plain) => "h2",
+            (Http::Two, Cover::Tls) => "h2+tls",
+        })
+    }
+}
+
 /// The future of a connection's process.
 pub(crate) async fn serve(mut cx: Cx<Told>, parts: Parts, shared: Arc<Shared>) -> Reason {
     // The process's share of the place goes last, when all that the connection was doing is dropped.
     let Parts { stream, peer, place } = parts;
-    cx.set_label(format!("http {peer}"));
+    cx.set_label(format!("opening {peer}"));
     // Responses are written whole; waiting for more to send would only delay them. A socket that refuses is dead anyway.
     let _ = stream.set_nodelay(true);
     let limits = &shared.limits;
     let timeouts = Timeouts { header: limits.header_timeout, idle: limits.idle_timeout };
     let watch = Arc::new(Watch::new(cx.node().clone(), timeouts));
-    let routing = Routing { shared: shared.clone(), watch: watch.clone(), peer: PeerAddr(peer) };
-    let wire = TokioIo::new(Wire::new(stream, watch.clone(), place.clone()));
-    let connection = pin!(builder(limits).serve_connection(wire, routing).with_upgrades());
-    let end = run(&mut cx, connection, &watch).await;
+    let end = match opened(&mut cx, stream, &place, &shared, &watch).await {
+        Ok(Opened { wire, protocol }) => {
+            serve_opened(&mut cx, wire, Line { shared, watch, peer, protocol }).await
+        }
+        Err(end) => end,
+    };
+    report(end, peer)
+}
+
+/// Waits until it is clear what is spoken.
+async fn opened(
+    cx: &mut Cx<Told>,
+    stream: TcpStream,
+    place: &Arc<Place>,
+    shared: &Shared,
+    watch: &Arc<Watch>,
+) -> Result<Opened, End> {
+    let opening = pin!(open(stream, place.clone(), shared.tls.as_ref(), watch.clone()));
+    let mut pacing = Pacing::new(opening, watch);
+    loop {
+        match pacing.next(cx).await {
+            Event::Done(opened) => return opened.map_err(End::NotOpened),
+            // A client that has just connected is waited for a little.
+            Event::Mail(Mail::Msg(Told::Drain)) => drop(watch.drain()),
+            Event::Mail(Mail::Info(_)) | Event::PaceChanged => {}
+            Event::Alarm => {
+                if let Due::Close(cause) = watch.due() {
+                    return Err(End::Late(cause));
+                }
+            }
+        }
+    }
+}
+
+async fn serve_opened(cx: &mut Cx<Told>, wire: Wire, line: Line) -> End {
+    cx.set_label(line.label());
+    match line.protocol.http {
+        Http::One => http1::serve(cx, wire, line).await,
+        // In a box: it is larger, and most connections are not of this kind.
+        Http::Two => Box::pin(http2::serve(cx, wire, line)).await,
+    }
+}
+
+impl Line {
+    /// What people call the connection.
+    pub(crate) fn label(&self) -> String {
+        format!("{} {}", self.protocol, self.peer)
+    }
+}
+
+fn report(end: End, peer: SocketAddr) -> Reason {
     match end {
         End::Closed(Ok(())) => {}
+        End::NotOpened(error) => {
+            tracing::debug!(target: "linden::gateway", %peer, %error, "a connection did not begin");
+        }
         End::Closed(Err(error)) => {
             tracing::debug!(target: "linden::gateway", %peer, %error, "a connection broke off");
         }
         End::Late(cause) => {
             tracing::debug!(target: "linden::gateway", %peer, ?cause, "a connection was closed");
         }
+        End::Told(reason) => return reason,
     }
     Reason::Normal
-}
-
-fn builder(limits: &Limits) -> Builder {
-    let mut builder = Builder::new();
-    builder
-        // The pace has timers of the node's own in place of hyper's.
-        .header_read_timeout(None)
-        .max_header_size(limits.header_bytes_max)
-        .max_buf_size(limits.header_bytes_max);
-    if limits.headers_max != HEADERS_CHEAP {
-        builder.max_headers(limits.headers_max);
-    }
-    builder
-}
-
-/// How a connection ended.
-enum End {
-    Closed(hyper::Result<()>),
-    Late(CloseCause),
-}
-
-/// What the process has to act on.
-enum Event {
-    Closed(hyper::Result<()>),
-    Told(Told),
-    /// The deadline may be another one now.
-    PaceChanged,
-    /// The deadline may have passed.
-    Alarm,
-}
-
-async fn run<S>(
-    cx: &mut Cx<Told>,
-    mut connection: Pin<&mut UpgradeableConnection<TokioIo<Wire>, S>>,
-    watch: &Watch,
-) -> End
-where
-    S: Service<http::Request<hyper::body::Incoming>, Response = http::Response<ResponseBody>>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let mut poll_first = PollFirst::Connection;
-    loop {
-        let deadline = watch.deadline();
-        let event = next_event(cx, connection.as_mut(), watch, deadline, poll_first).await;
-        poll_first = PollFirst::Connection;
-        match event {
-            Event::Closed(result) => return End::Closed(result),
-            Event::Told(Told::Drain) => {
-                if watch.drain() == DrainNow::Yes {
-                    connection.as_mut().graceful_shutdown();
-                }
-            }
-            Event::PaceChanged => poll_first = PollFirst::Mail,
-            Event::Alarm => match watch.due() {
-                Due::Close(cause) => return End::Late(cause),
-                Due::GiveUp | Due::NotYet => {}
-            },
-        }
-    }
-}
-
-/// What the next poll begins with: the connection is not polled again when it just was.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum PollFirst {
-    Connection,
-    Mail,
-}
-
-async fn next_event<S>(
-    cx: &mut Cx<Told>,
-    mut connection: Pin<&mut UpgradeableConnection<TokioIo<Wire>, S>>,
-    watch: &Watch,
-    deadline: Option<Moment>,
-    mut poll_first: PollFirst,
-) -> Event
-where
-    S: Service<http::Request<hyper::body::Incoming>, Response = http::Response<ResponseBody>>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let mut mail = pin!(receive(cx, deadline.map(|at| at.saturating_sub(watch.now()))));
-    poll_fn(|task| {
-        if std::mem::replace(&mut poll_first, PollFirst::Connection) == PollFirst::Connection {
-            if let Poll::Ready(result) = connection.as_mut().poll(task) {
-                return Poll::Ready(Event::Closed(result));
-            }
-            if watch.deadline() != deadline {
-                return Poll::Ready(Event::PaceChanged);
-            }
-        }
-        mail.as_mut().poll(task)
-    })
-    .await
-}
-
-/// Mail for the process, or the alarm after `limit`. News of processes that a handler is linked to or monitors are dropped.
-async fn receive(cx: &mut Cx<Told>, limit: Option<std::time::Duration>) -> Event {
-    loop {
-        let mail = match limit {
-            Some(limit) => cx.recv_timeout(limit).await,
-            None => Some(cx.recv().await),
-        };
-        match mail {
-            Some(Mail::Msg(told)) => return Event::Told(told),
-            Some(Mail::Info(_)) => {}
-            None => return Event::Alarm,
-        }
-    }
 }

@@ -33,9 +33,19 @@ pub(crate) struct Exchange {
     route: OnceLock<MatchedPath>,
     body_bytes_max: AtomicU64,
     body_is_too_large: AtomicBool,
+    lane: Lane,
     expects_continue: bool,
     may_upgrade: bool,
     leftover: Mutex<Leftover>,
+}
+
+/// What an exchange has to itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lane {
+    /// A whole connection, until the next exchange.
+    Connection,
+    /// A stream of an HTTP/2 connection.
+    Stream,
 }
 
 /// What became of the request's body when it was dropped before its end.
@@ -60,6 +70,7 @@ impl Exchange {
     pub(crate) fn begin<B: http_body::Body>(
         shared: Arc<Shared>,
         watch: Arc<Watch>,
+        lane: Lane,
         request: &http::Request<B>,
     ) -> Self {
         let began = watch.now();
@@ -73,6 +84,7 @@ impl Exchange {
             route: OnceLock::new(),
             body_bytes_max: AtomicU64::new(shared.limits.body_bytes_max),
             body_is_too_large: AtomicBool::new(false),
+            lane,
             expects_continue: request.headers().contains_key(EXPECT),
             may_upgrade: request.extensions().get::<OnUpgrade>().is_some(),
             leftover: Mutex::default(),
@@ -82,6 +94,7 @@ impl Exchange {
     }
 
     pub(crate) fn set_route(&self, route: MatchedPath) {
+        self.watch.set_route(&self.method, &route);
         // A nested router sets it again, to the same.
         let _ = self.route.set(route);
     }
@@ -151,6 +164,26 @@ impl Exchange {
             self.watch.upgraded(self.number);
         } else {
             self.watch.answered(self.number);
+        }
+    }
+
+    /// Whether the connection is this exchange's.
+    pub(crate) fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// A part of the response's body is there to be taken. On a stream this is where a client shows that it takes nothing;
+    /// on a connection the socket shows it.
+    pub(crate) fn part_offered(&self) {
+        if self.lane == Lane::Stream {
+            self.watch.write_blocked();
+        }
+    }
+
+    /// The part before was taken.
+    pub(crate) fn part_taken(&self) {
+        if self.lane == Lane::Stream {
+            self.watch.wrote();
         }
     }
 

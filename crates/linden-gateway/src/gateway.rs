@@ -20,6 +20,7 @@ use crate::limits::{LimitError, Limits};
 use crate::route_limits::NoteRoute;
 use crate::shared::Shared;
 use crate::stats::{Counts, GatewayStats};
+use crate::tls::Tls;
 
 /// Connections that the operating system keeps for us until they are accepted; it may have a lower limit of its own.
 const BACKLOG: i32 = 1024;
@@ -94,6 +95,16 @@ impl Gateway {
     /// # Errors
     /// [`BindError`], which names the address and the mend.
     pub fn bind(addr: SocketAddr, router: Router, limits: Limits) -> Result<Self, BindError> {
+        Self::builder(addr, router).limits(limits).bind()
+    }
+
+    /// A gateway that has more than limits: see [`GatewayBuilder`].
+    pub fn builder(addr: SocketAddr, router: Router) -> GatewayBuilder {
+        GatewayBuilder { addr, router, limits: Limits::default(), tls: None }
+    }
+
+    fn of(builder: GatewayBuilder) -> Result<Self, BindError> {
+        let GatewayBuilder { addr, router, limits, tls } = builder;
         limits.check().map_err(BindError::Limit)?;
         let refuse = |cause| BindError::Address { addr, cause };
         let listener = listen(addr).map_err(refuse)?;
@@ -102,6 +113,7 @@ impl Gateway {
         let shared = Shared {
             local_addr,
             limits,
+            tls,
             router: router.layer(NoteRoute),
             counts: Counts::default(),
             room: Arc::new(Semaphore::new(permits)),
@@ -174,6 +186,38 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// A gateway that is being put together: [`Gateway::builder`].
+#[must_use = "it does nothing until it is bound"]
+#[derive(Debug)]
+pub struct GatewayBuilder {
+    addr: SocketAddr,
+    router: Router,
+    limits: Limits,
+    tls: Option<Tls>,
+}
+
+impl GatewayBuilder {
+    /// Other limits than [`Limits::default`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// TLS for all that is spoken at the address.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Listens, as [`Gateway::bind`] does.
+    ///
+    /// # Errors
+    /// [`BindError`], which names the address and the mend.
+    pub fn bind(self) -> Result<Gateway, BindError> {
+        Gateway::of(self)
+    }
 }
 
 impl fmt::Debug for Gateway {

@@ -2,7 +2,8 @@
 //!
 //! A [`Gateway`] is a bound socket with an [`axum`] router behind it. Its [child](Gateway::child) is an acceptor and a process
 //! for each connection, in which the handlers run: they call services as any process does, and whoever ends the process
-//! closes the socket. hyper reads and writes HTTP/1.1; nothing is spawned on its own.
+//! closes the socket. hyper reads and writes HTTP/1.1 and HTTP/2, where each stream has a process of its own; rustls does
+//! TLS ([`Tls`]). No task is started outside of supervision.
 //!
 //! # Examples
 //! ```
@@ -85,10 +86,15 @@
 //! | the client's own body does not come | 408, and the connection closes |
 //! | the body is too large | 413, and the connection closes |
 //! | the head is too large, or has too many fields | 431, and the connection closes |
-//! | what comes is no HTTP | 400, and the connection closes |
+//! | what comes is no HTTP, or could be read in two ways | 400, and the connection closes |
+//! | a coding of the body besides `chunked` | 501, and the connection closes |
 //! | the handler answers without reading the body | the response; the connection goes on when at most 256 KiB are left and come within a second, else it closes and the response says so |
 //! | the gateway [drains](Gateway::drain) | the response with `connection: close`; newcomers are refused |
 //! | the connection's process is ended | a closed connection |
+//! | an HTTP/2 stream's process is ended, or crashes | a reset stream; the others go on |
+//!
+//! With HTTP/2 a connection does not close for one stream: where it says so above, the stream ends alone. A drain tells the
+//! client to go away (GOAWAY), and its streams end in peace.
 //!
 //! The gateway's own responses have small JSON bodies, `{"error":"timeout"}`, which say nothing of the inside.
 //!
@@ -101,12 +107,14 @@
 //! | `header_timeout` | 10 s | the connection closes |
 //! | `idle_timeout` | 60 s | the connection closes; also when a client neither sends nor takes what it is waited for |
 //! | `connections_max` | 10,000 | newcomers wait in the operating system's backlog of 1,024 |
+//! | `streams_max` | 100 | the HTTP/2 client waits with its streams, or has them refused |
+//! | `ping_interval`, `ping_timeout` | 20 s, 10 s | an HTTP/2 client that is silent is pinged; the connection of one that does not answer closes |
 //! | `headers_max` | 100 | 431 |
 //! | `header_bytes_max` | 16 KiB | 431; it is also the size of a connection's buffers |
 //!
 //! # Handlers
 //!
-//! A handler runs in its connection's process, and when the client goes away it is dropped where it awaits; a client that
+//! A handler runs in the process of its connection, or of its stream with HTTP/2, and when the client goes away it is dropped where it awaits; a client that
 //! shuts its sending side before the response has gone away. What must be done to its end belongs into a service or a
 //! [`linden::Task`] that is not linked. What a handler links to it links to the
 //! connection: when that crashes, so does the connection. Blocking code goes to `tokio::task::spawn_blocking`.
@@ -118,8 +126,8 @@
 //!
 //! # When not to use this
 //!
-//! For calls between services: they call each other as processes. HTTP/2, TLS and WebSocket are not here yet; put a proxy in
-//! front that speaks them.
+//! For calls between services: they call each other as processes. WebSocket is not here yet; put a proxy in front that
+//! speaks it.
 #![forbid(unsafe_code)]
 
 mod acceptor;
@@ -127,8 +135,13 @@ mod connection;
 mod connections;
 mod exchange;
 mod gateway;
+mod head;
+mod http1;
+mod http2;
 mod limits;
+mod opening;
 mod pace;
+mod pacing;
 mod peer;
 mod refusal;
 mod request_body;
@@ -137,17 +150,21 @@ mod route_limits;
 mod routing;
 mod service_error;
 mod shared;
+mod socket;
 mod stats;
+mod streams;
+mod tls;
 mod unread_body;
 mod watch;
 mod wire;
 
 pub use axum;
 pub use connections::Drained;
-pub use gateway::{BindError, Gateway};
+pub use gateway::{BindError, Gateway, GatewayBuilder};
 pub use limits::{LimitError, Limits};
 pub use peer::PeerAddr;
 pub use request_body::BodyError;
 pub use route_limits::{LimitedRoute, RouteLimits};
 pub use service_error::ServiceError;
 pub use stats::GatewayStats;
+pub use tls::{CertificateFiles, Tls, TlsConfig, TlsError};

@@ -30,7 +30,7 @@ pub struct Limits {
     #[serde(with = "linden::config::duration")]
     pub request_timeout: Duration,
     /// From the first byte of a request's head to its last, and from a connection's beginning to the end of its first
-    /// head. Beyond it the connection is closed. Default 10 s.
+    /// head, a TLS handshake included. Beyond it the connection is closed. Default 10 s.
     #[serde(with = "linden::config::duration")]
     pub header_timeout: Duration,
     /// How long a connection may rest between two requests, and how long a client may neither send the body nor take the
@@ -41,6 +41,15 @@ pub struct Limits {
     /// Connections open at once. At the limit nothing more is accepted until one closes: newcomers wait in the operating
     /// system's backlog. Default 10,000; at least 1.
     pub connections_max: usize,
+    /// Streams that are open at once on an HTTP/2 connection. A client is told of it; the streams beyond are refused.
+    /// Default 100; at least 1.
+    pub streams_max: u32,
+    /// How long an HTTP/2 client may be silent before it is pinged. Default 20 s.
+    #[serde(with = "linden::config::duration")]
+    pub ping_interval: Duration,
+    /// How long an HTTP/2 client may take to answer a ping. Beyond it the connection is closed. Default 10 s.
+    #[serde(with = "linden::config::duration")]
+    pub ping_timeout: Duration,
     /// Header fields of a request. Beyond them: 431. Default 100; at least 1, at most 10,000.
     pub headers_max: usize,
     /// Bytes of a request's head, and of each buffer of a connection. Beyond them: 431. Default 16 KiB; 8 KiB to 1 MiB.
@@ -55,6 +64,9 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             connections_max: 10_000,
+            streams_max: 100,
+            ping_interval: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(10),
             headers_max: 100,
             header_bytes_max: 16 * 1024,
         }
@@ -72,12 +84,17 @@ impl Limits {
             ("request_timeout", self.request_timeout),
             ("header_timeout", self.header_timeout),
             ("idle_timeout", self.idle_timeout),
+            ("ping_interval", self.ping_interval),
+            ("ping_timeout", self.ping_timeout),
         ];
         if let Some((limit, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {
             return refuse(limit, "longer than 0s");
         }
         if self.connections_max == 0 {
             return refuse("connections_max", "at least 1");
+        }
+        if self.streams_max == 0 {
+            return refuse("streams_max", "at least 1");
         }
         if !(1..=10_000).contains(&self.headers_max) {
             return refuse("headers_max", "1 to 10,000");
@@ -122,7 +139,10 @@ mod tests {
             (Limits { request_timeout: zero, ..Limits::default() }, "request_timeout"),
             (Limits { header_timeout: zero, ..Limits::default() }, "header_timeout"),
             (Limits { idle_timeout: zero, ..Limits::default() }, "idle_timeout"),
+            (Limits { ping_interval: zero, ..Limits::default() }, "ping_interval"),
+            (Limits { ping_timeout: zero, ..Limits::default() }, "ping_timeout"),
             (Limits { connections_max: 0, ..Limits::default() }, "connections_max"),
+            (Limits { streams_max: 0, ..Limits::default() }, "streams_max"),
             (Limits { headers_max: 0, ..Limits::default() }, "headers_max"),
             (Limits { headers_max: 10_001, ..Limits::default() }, "headers_max"),
             (Limits { header_bytes_max: 8191, ..Limits::default() }, "header_bytes_max"),

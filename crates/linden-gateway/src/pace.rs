@@ -1,12 +1,13 @@
 //! The pace that a client has to keep: which deadline a connection is under, decided from events and the time.
 //!
-//! A plain state of one connection. It holds no clock, socket or timer: [`crate::watch`] feeds it and the connection's
+//! A plain state of one connection, or of one stream of an HTTP/2 connection, which is then a process as a connection is. It holds no clock, socket or timer: [`crate::watch`] feeds it and the connection's
 //! process acts on what it says. The parts of a connection that feed it (socket, request body, handler, response body) are
 //! all polled by that process, save bodies that a handler has given to another one; what those report after their request
 //! is over is told from the present request by its number.
 //!
 //! Invariant: in each phase but a response that is being made there is a deadline, so no client holds a connection for
-//! nothing. A connection that a handler has taken over is no longer the pace's.
+//! nothing. A connection that a handler has taken over is no longer the pace's, and while a connection has streams the
+//! deadlines are theirs.
 
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ enum Phase {
     Idle { since: Moment },
     /// A handler takes the connection over: its client's pace is that handler's affair.
     Upgraded,
+    /// HTTP/2: the streams have paces of their own. When none is open, none has been since then.
+    Streams { open: usize, since: Moment },
     /// All is written and the rest of what the client sends is dropped.
     Lingering { since: Moment },
 }
@@ -86,6 +89,8 @@ pub(crate) enum Due {
     Close(CloseCause),
     /// The handler is dropped and its request refused.
     GiveUp,
+    /// The client is told to open no more streams.
+    GoAway,
 }
 
 /// Why a connection is closed by its deadline.
@@ -209,6 +214,26 @@ impl Pace {
         }
     }
 
+    /// The connection carries streams from now on.
+    pub(crate) fn streams_begin(&mut self, now: Moment) {
+        self.phase = Phase::Streams { open: 0, since: now };
+    }
+
+    /// One stream more.
+    pub(crate) fn stream_began(&mut self) {
+        if let Phase::Streams { open, .. } = &mut self.phase {
+            *open += 1;
+        }
+    }
+
+    /// One stream less.
+    pub(crate) fn stream_ended(&mut self, now: Moment) {
+        if let Phase::Streams { open, since } = &mut self.phase {
+            *open = open.saturating_sub(1);
+            *since = now;
+        }
+    }
+
     /// The response's body is made to its end, or dropped.
     pub(crate) fn answer_ended(&mut self, request: u64, now: Moment) {
         if self.request == request && self.phase == Phase::Answering {
@@ -239,6 +264,10 @@ impl Pace {
                 DrainNow::WithResponse
             }
             Phase::Handling { .. } => DrainNow::WithResponse,
+            Phase::Streams { since, .. } => {
+                *since = now;
+                DrainNow::Yes
+            }
             _ => DrainNow::Yes,
         }
     }
@@ -246,7 +275,8 @@ impl Pace {
     /// Everything is written and the socket is to be closed.
     pub(crate) fn closing(&mut self, now: Moment) -> Closing {
         let refused_head = matches!(self.phase, Phase::Head { .. });
-        if self.phase != Phase::Upgraded && (refused_head || self.body_unread) {
+        let streams = matches!(self.phase, Phase::Streams { .. });
+        if self.phase != Phase::Upgraded && (refused_head || streams || self.body_unread) {
             self.phase = Phase::Lingering { since: now };
             self.write_blocked = None;
             self.body_awaited = None;
@@ -277,7 +307,11 @@ impl Pace {
             Phase::GivenUp { since, .. } | Phase::Idle { since } => {
                 Some(since.saturating_add(self.timeouts.idle))
             }
-            Phase::Answering | Phase::Upgraded => None,
+            Phase::Streams { open: 0, since } if self.draining => {
+                Some(since.saturating_add(LINGER))
+            }
+            Phase::Streams { open: 0, since } => Some(since.saturating_add(self.timeouts.idle)),
+            Phase::Answering | Phase::Upgraded | Phase::Streams { .. } => None,
             Phase::Lingering { since } => Some(since.saturating_add(LINGER)),
         }
     }
@@ -313,7 +347,13 @@ impl Pace {
                 Due::GiveUp
             }
             Phase::Opening { .. } | Phase::Head { .. } => Due::Close(CloseCause::SlowHead),
-            Phase::Idle { .. } if !self.is_write_stalled(now) => Due::Close(CloseCause::Idle),
+            Phase::Streams { .. } if !self.is_write_stalled(now) && !self.draining => {
+                let _ = self.drain(now);
+                Due::GoAway
+            }
+            Phase::Idle { .. } | Phase::Streams { .. } if !self.is_write_stalled(now) => {
+                Due::Close(CloseCause::Idle)
+            }
             Phase::Lingering { .. } => Due::Close(CloseCause::Lingered),
             _ => Due::Close(CloseCause::Stalled),
         }

@@ -22,6 +22,8 @@ pub(crate) enum Refusal {
     HandlerTimeout,
     /// A service cannot answer now.
     Unavailable(Unavailable),
+    /// The request does not say which host it is for, or not so that it can be understood.
+    BadHost,
 }
 
 /// Why a service cannot answer now.
@@ -41,6 +43,7 @@ impl Refusal {
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::HandlerTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BadHost => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -62,13 +65,14 @@ impl Refusal {
             Self::Unavailable(Unavailable::Timeout) => {
                 r#"{"error":"service_unavailable","cause":"timeout"}"#
             }
+            Self::BadHost => r#"{"error":"bad_host"}"#,
         }
     }
 
     fn add_headers(self, headers: &mut HeaderMap) {
         headers.insert(CONTENT_TYPE, JSON);
         match self {
-            Self::Internal | Self::HandlerTimeout => {}
+            Self::Internal | Self::HandlerTimeout | Self::BadHost => {}
             Self::BodyTooLarge | Self::BodyTimeout => close_after(headers),
             Self::Unavailable(_) => {
                 headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);

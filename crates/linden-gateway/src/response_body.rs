@@ -32,9 +32,15 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.exchange.part_taken();
         let body = Pin::new(&mut self.body);
         match catch_unwind(AssertUnwindSafe(|| body.poll_frame(cx))) {
-            Ok(polled) => polled.map_err(Into::into),
+            Ok(polled) => {
+                if let Poll::Ready(Some(Ok(_))) = polled {
+                    self.exchange.part_offered();
+                }
+                polled.map_err(Into::into)
+            }
             Err(payload) => {
                 self.exchange.handler_panicked(payload);
                 // The head is out, so all that is left is to break the connection off.

@@ -1,6 +1,7 @@
 //! From a request to its response: the router, called by hyper, with its panics and timeouts turned into responses.
 //!
-//! Everything runs in the connection's process. A handler's panic is caught around each poll, and its future dropped; what
+//! Everything runs in the process of the connection or, with HTTP/2, in that of the stream, but for the call of the router
+//! itself. A handler's panic is caught around each poll, and its future dropped; what
 //! the process itself holds is not touched by handlers, so it goes on unharmed.
 
 use std::convert::Infallible;
@@ -19,21 +20,22 @@ use hyper::service::Service as HyperService;
 use pin_project_lite::pin_project;
 use tower_service::Service as _;
 
-use crate::exchange::{Exchange, ExchangeHandle, Leftover};
+use crate::connection::Line;
+use crate::exchange::{Exchange, ExchangeHandle, Lane, Leftover};
+use crate::head;
 use crate::pace::WaitedFor;
 use crate::peer::PeerAddr;
 use crate::refusal::{Refusal, close_after, closes};
 use crate::request_body::RequestBody;
 use crate::response_body::ResponseBody;
-use crate::shared::Shared;
+use crate::streams::Streams;
 use crate::unread_body::{ReadTo, UnreadBody};
-use crate::watch::Watch;
 
 /// What hyper calls on one connection.
 pub(crate) struct Routing {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) watch: Arc<Watch>,
-    pub(crate) peer: PeerAddr,
+    pub(crate) line: Line,
+    /// With HTTP/2.
+    pub(crate) streams: Option<Streams>,
 }
 
 impl HyperService<Request<Incoming>> for Routing {
@@ -42,14 +44,32 @@ impl HyperService<Request<Incoming>> for Routing {
     type Future = Routed;
 
     fn call(&self, request: Request<Incoming>) -> Routed {
-        let exchange = Exchange::begin(self.shared.clone(), self.watch.clone(), &request);
-        let exchange = Arc::new(exchange);
+        let (shared, watch) = (&self.line.shared, &self.line.watch);
+        let (watch, lane) = match &self.streams {
+            None => (watch.clone(), Lane::Connection),
+            Some(streams) => (streams.watch(), Lane::Stream),
+        };
+        let exchange = Arc::new(Exchange::begin(shared.clone(), watch.clone(), lane, &request));
+        if let Some(streams) = &self.streams {
+            streams.expect(watch);
+        }
+        self.route(request, exchange)
+    }
+}
+
+impl Routing {
+    fn route(&self, request: Request<Incoming>, exchange: Arc<Exchange>) -> Routed {
         let mut request = request.map(|body| RequestBody::new(body, exchange.clone()));
+        if let Err(bad) = head::check(&mut request, self.line.shared.limits.headers_max) {
+            drop(request);
+            let answer = Some(Answer::new(bad.response(), &exchange));
+            return Routed { route: None, answer, open: Open(Some(exchange)) };
+        }
         // The gateway's own limit holds for what extractors collect too.
         DefaultBodyLimit::disable().apply(&mut request);
         request.extensions_mut().insert(ExchangeHandle(exchange.clone()));
-        request.extensions_mut().insert(self.peer);
-        let mut router = self.shared.router.clone();
+        request.extensions_mut().insert(PeerAddr(self.line.peer));
+        let mut router = self.line.shared.router.clone();
         let route = match catch_unwind(AssertUnwindSafe(|| router.call(request))) {
             Ok(route) => Some(route),
             Err(payload) => {
@@ -122,7 +142,8 @@ impl Answer {
             None => response,
         };
         let leftover = exchange.take_leftover();
-        if exchange.is_upgraded_by(response.status()) {
+        // A stream says by its own end what becomes of the body.
+        if exchange.is_upgraded_by(response.status()) || exchange.lane() == Lane::Stream {
             return Self { response, rest: None };
         }
         if exchange.is_last() || matches!(leftover, Leftover::Unasked) {

@@ -15,11 +15,14 @@ use tokio::sync::Semaphore;
 use crate::connections::ConnectionsClient;
 use crate::limits::Limits;
 use crate::stats::Counts;
+use crate::tls::Tls;
 
 /// See the head of this file.
 pub(crate) struct Shared {
     pub(crate) local_addr: SocketAddr,
     pub(crate) limits: Limits,
+    /// `None`: what is spoken is not covered.
+    pub(crate) tls: Option<Tls>,
     /// With the layers of this crate around it.
     pub(crate) router: Router,
     pub(crate) counts: Counts,

@@ -1,10 +1,14 @@
-//! The shared eye on one connection: its pace behind a lock, with the node's clock.
+//! The shared eye on one connection, or on one stream of an HTTP/2 connection: its pace behind a lock, with the node's
+//! clock, and the route that its label shows.
 //!
 //! Held by the parts of one connection (process, socket, handler, bodies), which its own process polls; so the lock is all
 //! but never contended. It is never held across a poll or an `.await`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::extract::MatchedPath;
+use http::Method;
 use linden::Node;
 use parking_lot::Mutex;
 
@@ -15,12 +19,16 @@ use crate::pace::{BodyAhead, Closing, DrainNow, Due, Moment, Pace, Timeouts, Wai
 pub(crate) struct Watch {
     node: Node,
     pace: Mutex<Pace>,
+    /// The route of the present or last request.
+    route: Mutex<Option<(Method, MatchedPath)>>,
+    /// Whether the label does not show it yet. Relaxed: written and read by the process that polls the connection.
+    route_is_new: AtomicBool,
 }
 
 impl Watch {
     pub(crate) fn new(node: Node, timeouts: Timeouts) -> Self {
         let pace = Mutex::new(Pace::new(timeouts, node.uptime()));
-        Self { node, pace }
+        Self { node, pace, route: Mutex::default(), route_is_new: AtomicBool::new(false) }
     }
 
     /// The node's clock.
@@ -66,6 +74,43 @@ impl Watch {
 
     pub(crate) fn upgraded(&self, request: u64) {
         self.pace.lock().upgraded(request);
+    }
+
+    pub(crate) fn streams_begin(&self) {
+        self.pace.lock().streams_begin(self.now());
+    }
+
+    pub(crate) fn stream_began(&self) {
+        self.pace.lock().stream_began();
+    }
+
+    pub(crate) fn stream_ended(&self) {
+        self.pace.lock().stream_ended(self.now());
+    }
+
+    /// A request takes this route.
+    pub(crate) fn set_route(&self, method: &Method, route: &MatchedPath) {
+        let mut present = self.route.lock();
+        let is_same =
+            |(of, path): &(Method, MatchedPath)| (of, path.as_str()) == (method, route.as_str());
+        if !present.as_ref().is_some_and(is_same) {
+            *present = Some((method.clone(), route.clone()));
+            self.route_is_new.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether [`Watch::new_route`] has one.
+    pub(crate) fn has_new_route(&self) -> bool {
+        self.route_is_new.load(Ordering::Relaxed)
+    }
+
+    /// The route, when it is another one than the last time.
+    pub(crate) fn new_route(&self) -> Option<String> {
+        if !self.route_is_new.swap(false, Ordering::Relaxed) {
+            return None;
+        }
+        let present = self.route.lock();
+        present.as_ref().map(|(method, route)| format!("{method} {}", route.as_str()))
     }
 
     pub(crate) fn answer_ended(&self, request: u64) {

@@ -1,5 +1,5 @@
-//! The socket of a connection, as hyper reads and writes it: each read and write is told to the connection's watch, and the
-//! end is gentle to a client that is still sending.
+//! The socket of a connection, as hyper reads and writes it: what comes is told to the connection's watch, and the end is
+//! gentle to a client that is still sending.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::acceptor::Place;
+use crate::opening::PREFACE_BYTES;
 use crate::pace::Closing;
+use crate::socket::Socket;
 use crate::watch::Watch;
 
 /// Bytes of what a client sends after it was refused that are dropped between two looks at other processes.
@@ -20,11 +21,21 @@ const LINGER_READS_MAX: u32 = 16;
 
 /// See the head of this file.
 pub(crate) struct Wire {
-    stream: TcpStream,
+    socket: Socket,
+    early: Early,
     watch: Arc<Watch>,
     end: End,
     /// Goes last, when the socket is closed. It is here so that a connection which a handler took over counts as open.
     _place: Arc<Place>,
+}
+
+/// The first bytes of a connection, which were read to see what it is and are read again by hyper.
+#[derive(Default)]
+pub(crate) struct Early {
+    bytes: [u8; PREFACE_BYTES],
+    /// How many came, and how many of them were read again.
+    came: u8,
+    read: u8,
 }
 
 /// How far the closing is.
@@ -35,17 +46,38 @@ enum End {
     Lingering,
 }
 
-impl Wire {
-    pub(crate) fn new(stream: TcpStream, watch: Arc<Watch>, place: Arc<Place>) -> Self {
-        Self { stream, watch, end: End::Open, _place: place }
+impl Early {
+    /// What came.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.came)]
     }
 
-    fn written(&self, polled: &Poll<io::Result<usize>>) {
-        match polled {
-            Poll::Pending => self.watch.write_blocked(),
-            Poll::Ready(Ok(bytes)) if *bytes > 0 => self.watch.wrote(),
-            Poll::Ready(_) => {}
-        }
+    /// Reads more by `read`, as far as there is room.
+    pub(crate) fn fill(
+        &mut self,
+        read: impl FnOnce(&mut ReadBuf<'_>) -> Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        let mut buf = ReadBuf::new(&mut self.bytes[usize::from(self.came)..]);
+        let polled = read(&mut buf);
+        let filled = u8::try_from(buf.filled().len()).expect("there is room for fewer than 256");
+        self.came += filled;
+        polled
+    }
+
+    /// Whether bytes were put into `buf`.
+    fn read_again(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let rest = &self.bytes()[usize::from(self.read)..];
+        let rest = &rest[..rest.len().min(buf.remaining())];
+        buf.put_slice(rest);
+        let count = u8::try_from(rest.len()).expect("there are fewer than 256");
+        self.read += count;
+        count > 0
+    }
+}
+
+impl Wire {
+    pub(crate) fn new(socket: Socket, early: Early, watch: Arc<Watch>, place: Arc<Place>) -> Self {
+        Self { socket, early, watch, end: End::Open, _place: place }
     }
 
     /// Ready when the client has ended too, whichever way.
@@ -53,7 +85,7 @@ impl Wire {
         let mut dropped = [0; LINGER_READ_BYTES];
         for _ in 0..LINGER_READS_MAX {
             let mut buf = ReadBuf::new(&mut dropped);
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) {
+            match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf)) {
                 Ok(()) if !buf.filled().is_empty() => {}
                 Ok(()) | Err(_) => return Poll::Ready(()),
             }
@@ -70,11 +102,16 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let again = self.early.read_again(buf);
+        let mut polled = Poll::Ready(Ok(()));
+        if buf.remaining() > 0 {
+            polled = Pin::new(&mut self.socket).poll_read(cx, buf);
+        }
         if buf.filled().len() > before {
             self.watch.read();
         }
-        polled
+        // What the socket says besides it says again.
+        if again { Poll::Ready(Ok(())) } else { polled }
     }
 }
 
@@ -84,9 +121,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.written(&polled);
-        polled
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -94,22 +129,20 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.written(&polled);
-        polled
+        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.end == End::Open {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
             if self.watch.closing() == Closing::AtOnce {
                 return Poll::Ready(Ok(()));
             }

@@ -194,3 +194,43 @@ fn the_rest_of_a_body_is_waited_for_a_second() {
     pace.answered(1);
     assert_eq!((pace.deadline(), pace.closing(secs(105))), (None, Closing::AtOnce));
 }
+
+/// An HTTP/2 connection that began at 100 s.
+fn streams() -> Pace {
+    let mut pace = opened();
+    pace.streams_begin(secs(100));
+    pace
+}
+
+#[test]
+fn a_connection_without_streams_is_sent_away_and_then_closed() {
+    let mut pace = streams();
+    pace.read(secs(130));
+    check(&mut pace, 160, Due::GoAway);
+    check(&mut pace, 162, Due::Close(CloseCause::Idle));
+}
+
+#[test]
+fn a_connection_with_streams_has_no_deadline_but_that_of_what_it_does_not_take() {
+    let mut pace = streams();
+    pace.stream_began();
+    pace.stream_began();
+    pace.stream_ended(secs(200));
+    assert_eq!(pace.deadline(), None);
+    pace.write_blocked(secs(300));
+    check(&mut pace, 360, Due::Close(CloseCause::Stalled));
+    pace.wrote(secs(361));
+    pace.stream_ended(secs(400));
+    check(&mut pace, 460, Due::GoAway);
+}
+
+#[test]
+fn a_draining_connection_waits_for_its_streams_and_then_a_little() {
+    let mut pace = streams();
+    pace.stream_began();
+    assert_eq!(pace.drain(secs(110)), DrainNow::Yes);
+    assert_eq!(pace.deadline(), None);
+    pace.stream_ended(secs(500));
+    check(&mut pace, 502, Due::Close(CloseCause::Idle));
+    assert_eq!(streams().closing(secs(110)), Closing::AfterLinger);
+}

@@ -3,11 +3,14 @@
 mod client;
 mod clock;
 mod drain;
+mod http2;
 mod log;
 mod processes;
 mod refusals;
 mod requests;
 mod served;
 mod services;
+mod smuggling;
 mod streams;
+mod tls;
 mod upgrades;

@@ -27,7 +27,8 @@ async fn a_connection_is_a_process_and_its_end_closes_the_socket(node: Node) {
     let mut other = Client::of(&served.gateway).await;
     client.get("/hello").await;
     other.get("/hello").await;
-    let pid = labelled(&node, &format!("http {}", client.addr())).expect("it is visible");
+    let pid =
+        labelled(&node, &format!("http/1.1 {} GET /hello", client.addr())).expect("it is visible");
     let keeper = labelled(&node, &format!("connections of {}", served.gateway.local_addr()));
     let info = node.process_info(pid).await.expect("it lives");
     assert_eq!((info.row.parent, info.links), (keeper, vec![keeper.expect("it is visible")]));

@@ -58,7 +58,7 @@ async fn a_handler_takes_its_connection_over_and_the_process_ends(node: Node) {
     client.send(upgrade("/echo") + "early").await;
     let response = client.head().await;
     assert_eq!((response.status, response.header("upgrade")), (101, Some("echo")));
-    let label = format!("http {}", client.addr());
+    let label = format!("http/1.1 {} GET /echo", client.addr());
     // So none of the time limits holds any more.
     until_true(|| labelled(&node, &label).is_none()).await;
     assert_eq!(client.take(5).await, b"early");
