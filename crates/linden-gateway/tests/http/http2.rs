@@ -406,6 +406,35 @@ async fn an_idle_connection_is_sent_away_and_closed() {
 
 // proves: GATE-26
 #[linden::test]
+async fn a_head_that_does_not_come_on_is_cut_and_others_are_served() {
+    let limits = Limits { header_timeout: NEVER, ..short() };
+    let served = serve(routes(&Gate::new()), limits).await;
+    let mut slow = Client::of(&served.gateway).await;
+    // HEADERS without END_HEADERS: the rest, in CONTINUATION frames, never comes.
+    let begun = [0, 0, 1, 1, 1, 0, 0, 0, 1, 0x82];
+    slow.send([PREFACE, SETTINGS, &begun].concat()).await;
+    let mut other = H2::of(&served.gateway).await;
+    assert_eq!(other.get("/hello/ada").await.0, 200);
+    until(&served.gateway, |stats| stats.connections_accepted == 2 && stats.connections_open == 0)
+        .await;
+    assert_eq!(served.gateway.stats().requests_served, 1);
+}
+
+#[linden::test]
+async fn a_stop_without_a_drain_ends_streams_too() {
+    let gate = Gate::new();
+    let served = serve(routes(&gate), Limits::default()).await;
+    let mut h2 = H2::of(&served.gateway).await;
+    let (response, _) = h2.begin(head("GET", "/gate/1"), true).await;
+    gate.begun().await;
+    served.supervisor.stop(Reason::Shutdown).await.expect("it stops");
+    drop(gate.dropped.acquire().await);
+    response.await.expect_err("the connection is closed");
+    until(&served.gateway, |stats| stats.connections_open == 0).await;
+}
+
+// proves: GATE-26
+#[linden::test]
 async fn a_client_that_answers_no_ping_is_closed() {
     let soon = Duration::from_millis(50);
     let limits = Limits { ping_interval: soon, ping_timeout: soon, ..Limits::default() };
