@@ -99,6 +99,11 @@ impl Exchange {
         let _ = self.route.set(route);
     }
 
+    /// The route's pattern, when a router has found one.
+    pub(crate) fn route(&self) -> Option<&str> {
+        self.route.get().map(MatchedPath::as_str)
+    }
+
     pub(crate) fn set_body_bytes_max(&self, bytes: u64) {
         self.body_bytes_max.store(bytes, Ordering::Relaxed);
     }

@@ -89,6 +89,9 @@
 //! | what comes is no HTTP, or could be read in two ways | 400, and the connection closes |
 //! | a coding of the body besides `chunked` | 501, and the connection closes |
 //! | the handler answers without reading the body | the response; the connection goes on when at most 256 KiB are left and come within a second, else it closes and the response says so |
+//! | more requests than the [`ConcurrencyLimit`] lets run and wait | 503 with `Retry-After: 1`, at once |
+//! | more requests than its [`RateLimit`] allows | 429, with `Retry-After` for the next one |
+//! | a host that cannot be read, or that nobody has ([`Hosts`]) | 400, or 404 |
 //! | the gateway [drains](Gateway::drain) | the response with `connection: close`; newcomers are refused |
 //! | the connection's process is ended | a closed connection |
 //! | an HTTP/2 stream's process is ended, or crashes | a reset stream; the others go on |
@@ -112,6 +115,14 @@
 //! | `headers_max` | 100 | 431 |
 //! | `header_bytes_max` | 16 KiB | 431; it is also the size of a connection's buffers |
 //!
+//! Those on load are [`ConcurrencyConfig`] and [`RateConfig`].
+//!
+//! # Around the routes
+//!
+//! [`EdgeConfig`] lays layers around a router by configuration: request ids, trace context, the access log, CORS, a rate
+//! limit, a concurrency limit, compression, and static files. Each is usable alone. [`Hosts`] puts several routers behind one
+//! gateway, and [`NamedRouters`] does so by `linden.toml`.
+//!
 //! # Handlers
 //!
 //! A handler runs in the process of its connection, or of its stream with HTTP/2, and when the client goes away it is dropped where it awaits; a client that
@@ -123,6 +134,7 @@
 //!
 //! One event at debug level a request, target `linden::gateway::access`: method, path without its query, route, status (0:
 //! nobody was left to answer), and the microseconds until the response's head. Errors have the target `linden::gateway`.
+//! The access log proper is a layer, [`AccessLog`].
 //!
 //! # When not to use this
 //!
@@ -131,11 +143,18 @@
 #![forbid(unsafe_code)]
 
 mod acceptor;
+mod access_log;
+mod buckets;
+mod compression;
+mod concurrency;
 mod connection;
 mod connections;
+mod cors;
+mod edge;
 mod exchange;
 mod gateway;
 mod head;
+mod hosts;
 mod http1;
 mod http2;
 mod limits;
@@ -143,28 +162,47 @@ mod opening;
 mod pace;
 mod pacing;
 mod peer;
+mod rate_limit;
 mod refusal;
 mod request_body;
+mod request_id;
 mod response_body;
 mod route_limits;
+mod route_table;
 mod routing;
 mod service_error;
 mod shared;
 mod socket;
+mod static_files;
 mod stats;
 mod streams;
 mod tls;
+mod trace_context;
+mod traced;
 mod unread_body;
+mod waiting_line;
 mod watch;
 mod wire;
 
+pub use access_log::{AccessLog, Logged, LoggedRoute};
 pub use axum;
+pub use compression::{Compressible, CompressionConfig};
+pub use concurrency::{ConcurrencyConfig, ConcurrencyLimit, ConcurrencyLimited};
 pub use connections::Drained;
+pub use cors::CorsConfig;
+pub use edge::{EdgeConfig, EdgeError};
 pub use gateway::{BindError, Gateway, GatewayBuilder};
+pub use hosts::{Hosts, RouteError};
 pub use limits::{LimitError, Limits};
 pub use peer::PeerAddr;
+pub use rate_limit::{RateConfig, RateKey, RateLimit, RateLimited, WithinRate};
 pub use request_body::BodyError;
+pub use request_id::{Identified, IdentifiedRoute, RequestId, RequestIds};
 pub use route_limits::{LimitedRoute, RouteLimits};
+pub use route_table::{NamedRouters, RouteConfig};
 pub use service_error::ServiceError;
+pub use static_files::StaticFiles;
 pub use stats::GatewayStats;
 pub use tls::{CertificateFiles, Tls, TlsConfig, TlsError};
+pub use trace_context::{TraceContext, TraceContextError, TraceState};
+pub use traced::{Traced, TracedRoute};

@@ -1,5 +1,7 @@
 //! The responses that the gateway itself gives: small JSON bodies that say what went wrong and nothing of the inside.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -22,8 +24,14 @@ pub(crate) enum Refusal {
     HandlerTimeout,
     /// A service cannot answer now.
     Unavailable(Unavailable),
+    /// Too many requests are being handled.
+    Overloaded,
+    /// The client makes too many requests; it may make the next one after so long.
+    AboveRate { wait: Duration },
     /// The request does not say which host it is for, or not so that it can be understood.
     BadHost,
+    /// No router is behind this host and path.
+    NotFound,
 }
 
 /// Why a service cannot answer now.
@@ -42,8 +50,10 @@ impl Refusal {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::HandlerTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::AboveRate { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::BadHost => StatusCode::BAD_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
         }
     }
 
@@ -65,17 +75,23 @@ impl Refusal {
             Self::Unavailable(Unavailable::Timeout) => {
                 r#"{"error":"service_unavailable","cause":"timeout"}"#
             }
+            Self::Overloaded => r#"{"error":"overloaded"}"#,
+            Self::AboveRate { .. } => r#"{"error":"rate_limited"}"#,
             Self::BadHost => r#"{"error":"bad_host"}"#,
+            Self::NotFound => r#"{"error":"not_found"}"#,
         }
     }
 
     fn add_headers(self, headers: &mut HeaderMap) {
         headers.insert(CONTENT_TYPE, JSON);
         match self {
-            Self::Internal | Self::HandlerTimeout | Self::BadHost => {}
+            Self::Internal | Self::HandlerTimeout | Self::BadHost | Self::NotFound => {}
             Self::BodyTooLarge | Self::BodyTimeout => close_after(headers),
-            Self::Unavailable(_) => {
+            Self::Unavailable(_) | Self::Overloaded => {
                 headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+            }
+            Self::AboveRate { wait } => {
+                headers.insert(RETRY_AFTER, whole_seconds(wait).into());
             }
         }
     }
@@ -86,6 +102,11 @@ impl Refusal {
         self.add_headers(response.headers_mut());
         response
     }
+}
+
+/// Seconds that are not less than the time, at least one.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// Says in a response that the connection closes after it.
