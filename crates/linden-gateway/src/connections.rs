@@ -1,4 +1,5 @@
-//! The keeper of the connections: their parent, linked to each, which counts them in and out and tells them to drain.
+//! The keeper of the connections: their parent, linked to each, which counts them in and out and tells them to drain. The
+//! processes that take connections over (WebSockets) are its children too; they hear of the drain by the gateway's signal.
 //!
 //! It traps exits, so that a connection that crashes takes nobody with it. When the keeper itself ends, its links end the
 //! connections.
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linden::prelude::*;
-use linden::{Address, Context, gen_server};
+use linden::{Address, Context, Cx, Message, gen_server};
 
 use crate::acceptor::Newcomer;
 use crate::connection::{self, Told};
@@ -31,8 +32,33 @@ pub struct Drained {
 /// See the head of this file.
 pub(crate) struct Connections {
     shared: Arc<Shared>,
-    open: HashMap<Pid, Address<Told>>,
+    open: HashMap<Pid, Open>,
     drain: Option<Drain>,
+}
+
+/// A process that has a connection.
+enum Open {
+    /// It speaks HTTP.
+    Http(Address<Told>),
+    /// It has taken the connection over.
+    TakenOver,
+}
+
+/// A process to be, of whatever message type.
+pub(crate) struct Newborn(Box<Spawn>);
+
+/// Starts a process as the keeper's child.
+type Spawn = dyn FnOnce(&mut Context<Connections>) -> Pid + Send;
+
+impl Newborn {
+    /// `body` makes the process's future.
+    pub(crate) fn new<M, F>(body: impl FnOnce(Cx<M>) -> F + Send + 'static) -> Self
+    where
+        M: Message,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self(Box::new(move |cx| cx.spawn_link(body).pid()))
+    }
 }
 
 /// A drain on its way.
@@ -76,15 +102,24 @@ impl Connections {
         if self.drain.is_some() {
             let _ = address.send(Told::Drain);
         }
-        self.open.insert(address.pid(), address);
+        self.open.insert(address.pid(), Open::Http(address));
+    }
+
+    /// Starts a process that takes a connection over.
+    #[cast]
+    pub(crate) fn adopt(&mut self, newborn: Newborn, cx: &mut Context<Self>) {
+        let pid = newborn.0(cx);
+        self.open.insert(pid, Open::TakenOver);
     }
 
     /// Ends all connections in good order; answered when the last one is gone.
     #[call]
     pub(crate) fn drain(&mut self, grace: Duration, reply: Reply<Drained>, cx: &mut Context<Self>) {
         if self.drain.is_none() {
-            for connection in self.open.values() {
-                let _ = connection.send(Told::Drain);
+            for open in self.open.values() {
+                if let Open::Http(connection) = open {
+                    let _ = connection.send(Told::Drain);
+                }
             }
         }
         self.drain.get_or_insert_default().replies.push(reply);

@@ -99,6 +99,11 @@ impl Exchange {
         let _ = self.route.set(route);
     }
 
+    /// The gateway that serves the request.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// The route's pattern, when a router has found one.
     pub(crate) fn route(&self) -> Option<&str> {
         self.route.get().map(MatchedPath::as_str)

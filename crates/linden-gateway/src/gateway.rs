@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::acceptor;
 use crate::connections::{Connections, Drained};
+use crate::drain_signal::DrainSignal;
 use crate::limits::{LimitError, Limits};
 use crate::route_limits::NoteRoute;
 use crate::shared::Shared;
@@ -118,6 +119,7 @@ impl Gateway {
             counts: Counts::default(),
             room: Arc::new(Semaphore::new(permits)),
             draining: AtomicBool::new(false),
+            drain_signal: DrainSignal::new(),
             listener: Mutex::new(Some(listener)),
             door: Arc::new(Semaphore::new(1)),
             acceptor: Mutex::new(None),
@@ -153,7 +155,8 @@ impl Gateway {
     ///
     /// The socket is closed, after those who already wait at it are let in; requests that are being served end, and their
     /// responses say `connection: close`; idle connections are closed at once, those that have not sent anything yet after
-    /// one second. What is left after `grace` is ended. Afterwards the address is free and the gateway cannot be started
+    /// one second. WebSockets get a close frame with code 1001, and have 5 s to answer it; event streams end. What is left
+    /// after `grace` is ended. Afterwards the address is free and the gateway cannot be started
     /// again. A second drain waits for the same end; a handler of this gateway that drains it waits for itself until the
     /// grace is over.
     pub async fn drain(&self, grace: Duration) -> Drained {

@@ -92,7 +92,8 @@
 //! | more requests than the [`ConcurrencyLimit`] lets run and wait | 503 with `Retry-After: 1`, at once |
 //! | more requests than its [`RateLimit`] allows | 429, with `Retry-After` for the next one |
 //! | a host that cannot be read, or that nobody has ([`Hosts`]) | 400, or 404 |
-//! | the gateway [drains](Gateway::drain) | the response with `connection: close`; newcomers are refused |
+//! | no handshake where a WebSocket is; a page of another host | 426 or 400; 403 |
+//! | the gateway [drains](Gateway::drain) | the response with `connection: close`; a WebSocket's close frame with code 1001; the end of an event stream; newcomers are refused |
 //! | the connection's process is ended | a closed connection |
 //! | an HTTP/2 stream's process is ended, or crashes | a reset stream; the others go on |
 //!
@@ -115,13 +116,19 @@
 //! | `headers_max` | 100 | 431 |
 //! | `header_bytes_max` | 16 KiB | 431; it is also the size of a connection's buffers |
 //!
-//! Those on load are [`ConcurrencyConfig`] and [`RateConfig`].
+//! The limits of a WebSocket are [`WebSocketLimits`]; those on load are [`ConcurrencyConfig`] and [`RateConfig`].
 //!
 //! # Around the routes
 //!
 //! [`EdgeConfig`] lays layers around a router by configuration: request ids, trace context, the access log, CORS, a rate
 //! limit, a concurrency limit, compression, and static files. Each is usable alone. [`Hosts`] puts several routers behind one
 //! gateway, and [`NamedRouters`] does so by `linden.toml`.
+//!
+//! # Connections that last
+//!
+//! A handler that takes a [`WebSocketUpgrade`] makes a process of its own, which has the socket and a mailbox; one that takes
+//! [`Sse`] makes a stream of events, from such a process or from a stream. `tokio::spawn` is in none of it: these processes
+//! are seen, counted and drained.
 //!
 //! # Handlers
 //!
@@ -138,8 +145,7 @@
 //!
 //! # When not to use this
 //!
-//! For calls between services: they call each other as processes. WebSocket is not here yet; put a proxy in front that
-//! speaks it.
+//! For calls between services: they call each other as processes.
 #![forbid(unsafe_code)]
 
 mod acceptor;
@@ -150,6 +156,7 @@ mod concurrency;
 mod connection;
 mod connections;
 mod cors;
+mod drain_signal;
 mod edge;
 mod exchange;
 mod gateway;
@@ -173,6 +180,7 @@ mod routing;
 mod service_error;
 mod shared;
 mod socket;
+mod sse;
 mod static_files;
 mod stats;
 mod streams;
@@ -182,6 +190,7 @@ mod traced;
 mod unread_body;
 mod waiting_line;
 mod watch;
+mod websocket;
 mod wire;
 
 pub use access_log::{AccessLog, Logged, LoggedRoute};
@@ -201,8 +210,12 @@ pub use request_id::{Identified, IdentifiedRoute, RequestId, RequestIds};
 pub use route_limits::{LimitedRoute, RouteLimits};
 pub use route_table::{NamedRouters, RouteConfig};
 pub use service_error::ServiceError;
+pub use sse::{Events, NobodyListens, Sse};
 pub use static_files::StaticFiles;
 pub use stats::GatewayStats;
 pub use tls::{CertificateFiles, Tls, TlsConfig, TlsError};
 pub use trace_context::{TraceContext, TraceContextError, TraceState};
 pub use traced::{Traced, TracedRoute};
+pub use websocket::{
+    WebSocket, WebSocketClosed, WebSocketEvent, WebSocketLimits, WebSocketMessage, WebSocketUpgrade,
+};

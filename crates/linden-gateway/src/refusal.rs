@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{
+    CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{HeaderMap, StatusCode};
 
 /// Seconds after which a client may try again.
@@ -32,6 +34,14 @@ pub(crate) enum Refusal {
     BadHost,
     /// No router is behind this host and path.
     NotFound,
+    /// The route is a WebSocket's, and the request asks for none.
+    UpgradeRequired,
+    /// The request asks for a WebSocket, but not as one has to.
+    BadHandshake,
+    /// The request asks for a WebSocket for a page that may not have it.
+    ForeignOrigin,
+    /// The gateway drains, and begins nothing that would have to end soon.
+    Draining,
 }
 
 /// Why a service cannot answer now.
@@ -50,10 +60,14 @@ impl Refusal {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::HandlerTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Unavailable(_) | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Overloaded | Self::Draining => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::AboveRate { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::BadHost => StatusCode::BAD_REQUEST,
+            Self::BadHost | Self::BadHandshake => StatusCode::BAD_REQUEST,
+            Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
         }
     }
 
@@ -79,19 +93,31 @@ impl Refusal {
             Self::AboveRate { .. } => r#"{"error":"rate_limited"}"#,
             Self::BadHost => r#"{"error":"bad_host"}"#,
             Self::NotFound => r#"{"error":"not_found"}"#,
+            Self::UpgradeRequired => r#"{"error":"upgrade_required"}"#,
+            Self::BadHandshake => r#"{"error":"bad_handshake"}"#,
+            Self::ForeignOrigin => r#"{"error":"foreign_origin"}"#,
+            Self::Draining => r#"{"error":"draining"}"#,
         }
     }
 
     fn add_headers(self, headers: &mut HeaderMap) {
         headers.insert(CONTENT_TYPE, JSON);
         match self {
-            Self::Internal | Self::HandlerTimeout | Self::BadHost | Self::NotFound => {}
+            Self::Internal
+            | Self::HandlerTimeout
+            | Self::BadHost
+            | Self::NotFound
+            | Self::ForeignOrigin => {}
             Self::BodyTooLarge | Self::BodyTimeout => close_after(headers),
-            Self::Unavailable(_) | Self::Overloaded => {
+            Self::Unavailable(_) | Self::Overloaded | Self::Draining => {
                 headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
             }
             Self::AboveRate { wait } => {
                 headers.insert(RETRY_AFTER, whole_seconds(wait).into());
+            }
+            Self::UpgradeRequired | Self::BadHandshake => {
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
         }
     }

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::connections::ConnectionsClient;
+use crate::drain_signal::DrainSignal;
 use crate::limits::Limits;
 use crate::stats::Counts;
 use crate::tls::Tls;
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     /// Set for good by a drain: written by it, read by everybody. The lock of `listener` orders it for the acceptor; what
     /// else sees it late is told by a message.
     pub(crate) draining: AtomicBool,
+    /// Given by the drain, for what hears no message of the keeper's.
+    pub(crate) drain_signal: DrainSignal,
     /// `None` from the drain on.
     pub(crate) listener: Mutex<Option<TcpListener>>,
     /// One permit, for the duplicate of the socket that the acceptor has.
@@ -45,6 +48,7 @@ impl Shared {
     /// Begins the drain: nobody is let in by the socket itself, and each response from now on says that it is the last.
     pub(crate) fn begin_drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
+        self.drain_signal.give();
         drop(self.listener.lock().take());
     }
 

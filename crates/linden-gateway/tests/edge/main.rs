@@ -14,3 +14,5 @@ mod headers;
 mod hosts;
 mod load;
 mod responses;
+mod sse;
+mod websocket;
