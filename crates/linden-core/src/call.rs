@@ -31,7 +31,6 @@ const CALL_TIMEOUT_TICKS: u64 = CALL_TIMEOUT.as_millis() as u64;
 /// dropped and counted, never delivered to another call.
 #[must_use = "a call does nothing until it is awaited"]
 pub struct Call<'a, R> {
-    target: Target<'a>,
     /// Until it is sent.
     letter: Option<Letter>,
     receiver: ReplyReceiver<R>,
@@ -39,18 +38,19 @@ pub struct Call<'a, R> {
     time: u64,
     /// What is armed for the deadline, when the process's one wake-up does not do.
     own_timer: Option<Box<OwnTimer>>,
-    /// While another node is to answer. Dropped after the receiver, whose slot it answers.
-    remote: Option<Box<RemoteCall>>,
+    /// Dropped after the receiver, whose slot a call to another node answers.
+    target: Target<'a>,
 }
 
 /// To whom a call goes.
-#[derive(Clone, Copy)]
 pub(crate) enum Target<'a> {
     Cell(&'a CellRef),
     Name(&'a NameSlot),
     Remote(&'a RemoteProcess),
     /// The reply was passed on by hand.
     Elsewhere,
+    /// Another node is to answer.
+    Asked(Box<RemoteCall>),
 }
 
 impl<'a> From<&'a Place> for Target<'a> {
@@ -68,12 +68,11 @@ impl<'a, R> Call<'a, R> {
         let (reply, receiver) = reply_pair();
         receiver.register_early();
         Self {
-            target,
             letter: Some(Letter::new(request(reply))),
             receiver,
             time: CALL_TIMEOUT_TICKS,
             own_timer: None,
-            remote: None,
+            target,
         }
     }
 
@@ -90,7 +89,6 @@ impl<'a, R> Call<'a, R> {
     }
 
     fn send(&mut self, letter: Letter) -> Result<(), CallError> {
-        worker::charge(2);
         match self.target {
             Target::Cell(cell) => self.send_to(cell, letter),
             Target::Name(slot) => {
@@ -99,11 +97,13 @@ impl<'a, R> Call<'a, R> {
             }
             Target::Remote(remote) => {
                 let reference = remote.send(letter).map_err(CallError::Codec)?;
-                self.remote = reference.map(|reference| Box::new(RemoteCall::new(&remote.node, reference)));
+                if let Some(reference) = reference {
+                    self.target = Target::Asked(Box::new(RemoteCall::new(&remote.node, reference)));
+                }
                 self.start_clock(&remote.node);
                 Ok(())
             }
-            Target::Elsewhere => Ok(()),
+            Target::Elsewhere | Target::Asked(_) => Ok(()),
         }
     }
 
@@ -130,7 +130,7 @@ impl<'a, R> Call<'a, R> {
         }
         worker::with_here(|worker| match worker {
             // Inside a process: the worker's node outlasts every poll, so no handle is kept.
-            Some(worker) => self.time = deadline::after(worker.node(), self.time),
+            Some(worker) => self.time = deadline::after_on(worker, self.time),
             None => {
                 let node = worker::current_node().unwrap_or_else(|| server.clone());
                 self.time = deadline::after(node.inner(), self.time);
@@ -145,12 +145,11 @@ impl<'a, R> Call<'a, R> {
 pub fn reply_channel<R>() -> (Reply<R>, Call<'static, R>) {
     let (reply, receiver) = reply_pair();
     let call = Call {
-        target: Target::Elsewhere,
         letter: None,
         receiver,
         time: NEVER,
         own_timer: None,
-        remote: None,
+        target: Target::Elsewhere,
     };
     (reply, call)
 }
@@ -163,6 +162,10 @@ impl<R> Future for Call<'_, R> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let call = self.get_mut();
         let mut waits = false;
+        // A loop of calls that all fail at once comes to the end of its budget, too.
+        if call.letter.is_some() && !worker::charge_or_yield(2, cx.waker()) {
+            return Poll::Pending;
+        }
         if let Some(letter) = call.letter.take() {
             if let Err(error) = call.send(letter) {
                 return Poll::Ready(Err(error));
@@ -179,7 +182,7 @@ impl<R> Future for Call<'_, R> {
         deadline::poll(call.time, &mut call.own_timer, cx).map(|()| {
             let answer = call.receiver.leave();
             // After the leaving: the place for the answer answers when it is dropped.
-            call.remote = None;
+            call.target = Target::Elsewhere;
             answer.map_or(Err(CallError::Timeout), |answer| answer.map_err(no_answer))
         })
     }

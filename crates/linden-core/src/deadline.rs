@@ -17,7 +17,7 @@ use crate::id::LocalPid;
 use crate::monitor;
 use crate::node::{Node, NodeInner};
 use crate::timer::{TimerEntry, TimerKey};
-use crate::worker;
+use crate::worker::{self, Worker};
 
 /// From here on a wait inside a process is measured from the coarse clock: [`COARSE_ERROR_TICKS`] is little against it.
 const COARSE_FROM_TICKS: u64 = 1000;
@@ -63,21 +63,27 @@ impl Drop for OwnTimer {
 
 /// The tick at which a wait of so many ticks, begun now, is over. A wait of none is over at once.
 pub(crate) fn after(node: &NodeInner, ticks: u64) -> u64 {
+    worker::with_here(|worker| match worker {
+        Some(worker) if std::ptr::eq(worker.node(), node) => after_on(worker, ticks),
+        _ => after_now(node, ticks),
+    })
+}
+
+/// As [`after`], for a wait that begins on this worker's thread.
+pub(crate) fn after_on(worker: &Worker, ticks: u64) -> u64 {
+    let node = worker.node();
+    // While a process runs here a worker is awake, and the watch keeps the coarse clock right; a simulated node has none.
+    if ticks < COARSE_FROM_TICKS || !worker.runs_process() || node.is_simulated() {
+        return after_now(node, ticks);
+    }
+    node.timers.now().saturating_add(COARSE_ERROR_TICKS).saturating_add(ticks).saturating_add(1)
+}
+
+fn after_now(node: &NodeInner, ticks: u64) -> u64 {
     if ticks == 0 {
         return 0;
     }
-    let now = if ticks >= COARSE_FROM_TICKS && is_watched(node) {
-        node.timers.now().saturating_add(COARSE_ERROR_TICKS)
-    } else {
-        node.update_clock()
-    };
-    now.saturating_add(ticks).saturating_add(1)
-}
-
-/// Whether the watch keeps the coarse clock right just now: a process of this node runs here, so a worker is awake.
-fn is_watched(node: &NodeInner) -> bool {
-    let is_own = worker::with_here(|worker| worker.is_some_and(|worker| std::ptr::eq(worker.node(), node)));
-    is_own && worker::current_process().is_some() && !node.is_simulated()
+    node.update_clock().saturating_add(ticks).saturating_add(1)
 }
 
 /// Ready when the tick `at` has passed; otherwise the waker in `cx` is woken then.

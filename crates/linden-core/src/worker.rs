@@ -309,6 +309,27 @@ pub(crate) fn charge(reductions: u32) {
     });
 }
 
+/// Charges the process that runs here, if one does, before it begins something. `false`: its budget is used up. It goes to the
+/// back of the queue when it is suspended now, and is polled again with a new one.
+#[must_use]
+pub(crate) fn charge_or_yield(reductions: u32, waker: &Waker) -> bool {
+    with_here(|worker| {
+        let Some(worker) = worker.filter(|worker| worker.runs_process()) else {
+            return true;
+        };
+        let left = worker.reductions_left.get();
+        if left == 0 {
+            worker.yielding.set(true);
+            if own_process(waker).is_none() {
+                waker.wake_by_ref();
+            }
+            return false;
+        }
+        worker.reductions_left.set(left.saturating_sub(reductions));
+        true
+    })
+}
+
 /// Drops a list of mail as taken from a mailbox.
 ///
 /// # Safety
@@ -386,6 +407,11 @@ impl Worker {
     /// The process that runs, for the length of an activation.
     pub(crate) fn set_current(&self, cell: Option<NonNull<Header>>) {
         self.current.set(cell.map_or(ptr::null(), |cell| cell.as_ptr().cast_const()));
+    }
+
+    /// Whether a process is being run, and not something foreign.
+    pub(crate) fn runs_process(&self) -> bool {
+        !self.current.get().is_null()
     }
 
     pub(crate) fn is_current(&self, cell: NonNull<Header>) -> bool {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use linden_core::{Address, CallError, Cx, Mail, Message, Node, Pid, Reason, yield_now};
-use stage::{Journal, Running, end_of, inside, on_node, watch};
+use stage::{Journal, Running, end_of, eventually, inside, on_node, watch};
 use teller::{Ask, teller};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -251,6 +251,21 @@ fn work_that_one_process_makes_spreads_to_all_workers() {
             }
         });
     }
+}
+
+// proves: SCHED-02
+#[test]
+fn a_process_whose_calls_all_fail_at_once_lets_others_run() {
+    on_node(1, |node| async move {
+        let dead = node.spawn(|_: Cx<Ask>| async {});
+        eventually(|| !dead.is_alive()).await;
+        let caller = node.spawn(move |_: Cx<()>| async move {
+            while dead.call(|reply| Ask::Echo(1, reply)).await == Err(CallError::NoProc) {}
+        });
+        let ran = inside(&node, |_: Cx<()>| async { true });
+        assert!(ran.await, "on the caller's own worker");
+        node.exit(caller.pid(), Reason::Kill);
+    });
 }
 
 // ---- A worker that is stuck strands nothing
