@@ -127,7 +127,7 @@ async fn a_socket_is_a_process_that_hears_its_client_and_others(node: Node) {
     far.send(WsMessage::Ping(vec![1, 2].into())).await.expect("it is sent");
     assert_eq!(next(&mut far).await, WsMessage::Pong(vec![1, 2].into()));
     // The connection's process is gone, the place is taken by the socket.
-    until_true(|| labelled(&node, &format!("http {peer}")).is_none()).await;
+    until_true(|| labelled(&node, &format!("http/1.1 {peer} GET /live/{{room}}")).is_none()).await;
     assert_eq!(sockets.served.gateway.stats().connections_open, 1);
     far.close(Some(CloseFrame { code: CloseCode::Away, reason: "home".into() }))
         .await
