@@ -6,12 +6,16 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
-use shop_data_processing::{Delimiter, Selection};
+use linden::config::duration;
+use shop_data_processing::{
+    Delimiter, Format, LatePolicy, Measure, Options, OptionsError, Selection,
+};
 
-/// The shop: accounts, payments and CSV aggregation as applications of one Linden node.
+/// The shop: accounts, payments and aggregation of files as applications of one Linden node.
 #[derive(Debug, Parser)]
 #[command(name = "shop", version, args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
@@ -19,6 +23,7 @@ Examples:
   shop                                      serve on 127.0.0.1:4000, with data in ./data
   shop --listen 127.0.0.1:0 --data shop-2   serve on a free port, with data of its own
   shop ingest sales.csv --key region --value amount
+  shop ingest day.ndjson.gz --key user.city --value price --time at --window 1h --csv
 ")]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -39,7 +44,7 @@ impl Cli {
 pub(crate) enum Command {
     /// Serve until SIGTERM or SIGINT (this is the default command)
     Run(RunArgs),
-    /// Aggregate a CSV file and print the result
+    /// Aggregate a file of CSV or NDJSON, also as gzip or zstd, and print the result
     Ingest(IngestArgs),
 }
 
@@ -63,33 +68,86 @@ pub(crate) struct RunArgs {
 /// Flags of `shop ingest`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IngestArgs {
-    /// The CSV file; its first line names the columns
+    /// The file; the first line of CSV names the columns
     pub(crate) file: PathBuf,
 
-    /// Group the rows by this column
+    /// Group the rows by this column; in NDJSON a path like user.city
     #[arg(long, value_name = "COL")]
     pub(crate) key: String,
 
-    /// Count, sum up and compare the values of this column
+    /// Sum up and compare the values of this column
     #[arg(long, value_name = "COL")]
     pub(crate) value: String,
 
+    /// How the file is written: csv, tsv or ndjson [default: by its name, else csv]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+
+    /// The character between two fields of CSV; \t for a tab
+    #[arg(long, value_name = "CHAR")]
+    pub(crate) delimiter: Option<Delimiter>,
+
+    /// Count the different values of this column as well, approximately
+    #[arg(long, value_name = "COL")]
+    pub(crate) distinct: Option<String>,
+
+    /// Group by windows of time as well; this column says when a row happened: RFC 3339, or
+    /// seconds or milliseconds since 1970
+    #[arg(long, value_name = "COL", requires = "window")]
+    pub(crate) time: Option<String>,
+
+    /// The length of the windows, such as 1h
+    #[arg(long, value_name = "TIME", requires = "time", value_parser = duration::parse)]
+    pub(crate) window: Option<Duration>,
+
+    /// Begin a window every so often, so that windows overlap [default: one after the other]
+    #[arg(long, value_name = "TIME", requires = "window", value_parser = duration::parse)]
+    pub(crate) every: Option<Duration>,
+
+    /// What to do with rows that come out of order: drop or include [default: include]
+    #[arg(long, value_name = "POLICY", requires = "window")]
+    pub(crate) late: Option<LatePolicy>,
+
+    /// With --late drop: how far a row may be behind the latest one before it [default: 0s]
+    #[arg(long, value_name = "TIME", requires = "late", value_parser = duration::parse)]
+    pub(crate) lateness: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// How the result is printed; a table by default.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[group(multiple = false)]
+pub(crate) struct OutputArgs {
     /// Print JSON instead of a table
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// The character between two fields; \t for a tab
-    #[arg(long, value_name = "CHAR", default_value = ",")]
-    pub(crate) delimiter: Delimiter,
+    /// Print CSV instead of a table
+    #[arg(long)]
+    pub(crate) csv: bool,
+
+    /// Print a picture of this figure (sum, mean, p99, ...) as SVG instead of a table
+    #[arg(long, value_name = "FIGURE", num_args = 0..=1, default_missing_value = "sum")]
+    pub(crate) svg: Option<Measure>,
 }
 
 impl IngestArgs {
     /// The columns asked for.
-    pub(crate) fn selection(&self) -> Selection {
-        Selection {
+    pub(crate) fn selection(&self) -> Result<Selection, OptionsError> {
+        let options = Options {
+            format: self.format,
             delimiter: self.delimiter,
-            ..Selection::new(self.key.as_str(), self.value.as_str())
-        }
+            distinct: self.distinct.clone(),
+            time: self.time.clone(),
+            window: self.window,
+            every: self.every,
+            late: self.late,
+            lateness: self.lateness,
+            ..Options::new(self.key.as_str(), self.value.as_str())
+        };
+        options.selection(self.file.to_str().and_then(Format::of_file_name))
     }
 }
 
@@ -108,6 +166,7 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
 mod tests {
     use super::*;
     use clap::{CommandFactory as _, error::ErrorKind};
+    use shop_data_processing::{EventTime, Late, Windows};
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
         let words = std::iter::once("shop").chain(line.split_whitespace());
@@ -173,14 +232,52 @@ mod tests {
     #[test]
     fn ingest_takes_a_file_and_two_columns() {
         let args = ingest("ingest sales.csv --key region --value amount");
-        assert_eq!((args.file.to_str(), args.json), (Some("sales.csv"), false));
-        assert_eq!(args.selection(), Selection::new("region", "amount"));
+        assert_eq!((args.file.to_str(), args.output), (Some("sales.csv"), OutputArgs::default()));
+        assert_eq!(args.selection(), Ok(Selection::new("region", "amount")));
 
         let args = ingest("ingest --json --delimiter ; --value amount --key region sales.csv");
-        assert!(args.json);
-        assert_eq!(args.selection().delimiter.byte(), b';');
+        assert!(args.output.json);
+        let format = Format::CSV.delimited(";".parse().unwrap()).unwrap();
+        assert_eq!(args.selection().unwrap().format, format);
         let args = ingest("ingest f --key a --value b --delimiter \\t");
-        assert_eq!(args.delimiter.byte(), b'\t');
+        assert_eq!(args.selection().unwrap().format, Format::TSV);
+    }
+
+    #[test]
+    fn ingest_knows_the_format_by_the_name_of_the_file() {
+        let args = ingest("ingest day.ndjson.gz --key a --value b");
+        assert_eq!(args.selection().unwrap().format, Format::Ndjson);
+        let args = ingest("ingest day.ndjson.gz --key a --value b --format csv");
+        assert_eq!(args.selection().unwrap().format, Format::CSV);
+        let args = ingest("ingest day.ndjson --key a --value b --delimiter ;");
+        let error = args.selection().unwrap_err();
+        assert!(error.to_string().contains("ndjson has no delimiter"), "{error}");
+    }
+
+    #[test]
+    fn ingest_takes_windows_and_a_policy_for_late_rows() {
+        let args = ingest(
+            "ingest f --key a --value b --distinct c --time t --window 1h --every 10m \
+             --late drop --lateness 5m",
+        );
+        let [hour, ten, five] = [60, 10, 5].map(|minutes| Duration::from_secs(minutes * 60));
+        let selection = args.selection().unwrap();
+        let time = EventTime {
+            column: "t".to_owned(),
+            windows: Windows::sliding(hour, ten).unwrap(),
+            late: Late::Drop { lateness: five },
+        };
+        assert_eq!((selection.distinct, selection.time), (Some("c".to_owned()), Some(time)));
+        let args = ingest("ingest f --key a --value b --time t --window 1h --every 2h");
+        assert!(args.selection().is_err());
+    }
+
+    #[test]
+    fn a_picture_is_of_the_sum_unless_another_figure_is_named() {
+        let svg = |line: &str| ingest(line).output.svg;
+        assert_eq!(svg("ingest f --key a --value b"), None);
+        assert_eq!(svg("ingest f --key a --value b --svg"), Some(Measure::Sum));
+        assert_eq!(svg("ingest f --key a --value b --svg p99"), Some(Measure::P99));
     }
 
     #[test]
@@ -190,6 +287,13 @@ mod tests {
             ("ingest f --key a", ErrorKind::MissingRequiredArgument),
             ("ingest f --key a --value b --delimiter ab", ErrorKind::ValueValidation),
             ("ingest f --key a --value b --delimiter \"", ErrorKind::ValueValidation),
+            ("ingest f --key a --value b --format xml", ErrorKind::ValueValidation),
+            ("ingest f --key a --value b --window 1h", ErrorKind::MissingRequiredArgument),
+            ("ingest f --key a --value b --time t", ErrorKind::MissingRequiredArgument),
+            ("ingest f --key a --value b --late drop", ErrorKind::MissingRequiredArgument),
+            ("ingest f --key a --value b --time t --window 5", ErrorKind::ValueValidation),
+            ("ingest f --key a --value b --csv --json", ErrorKind::ArgumentConflict),
+            ("ingest f --key a --value b --svg mode", ErrorKind::ValueValidation),
             ("--listen", ErrorKind::InvalidValue),
             ("--lisen 127.0.0.1:0", ErrorKind::UnknownArgument),
             ("serve", ErrorKind::InvalidSubcommand),

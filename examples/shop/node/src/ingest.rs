@@ -5,13 +5,14 @@ use std::{
     fs::File,
     io::{self, IsTerminal as _, Read as _, Write as _},
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use linden::prelude::*;
-use shop_data_processing::{DataProcessingApp, Progress, Report, Upload};
+use shop_data_processing::{DataProcessingApp, KeyReport, Progress, Report, Upload};
 
-use crate::cli::IngestArgs;
+use crate::cli::{IngestArgs, OutputArgs};
 
 const CHUNK_LEN: usize = 256 * 1024;
 /// Bad lines that are shown one by one.
@@ -30,13 +31,18 @@ pub(crate) async fn ingest(node: NodeBuilder, args: IngestArgs) -> Result<(), Bo
         .await?;
     let report = aggregate(&booted.node, file, &args).await;
     booted.stop().await?;
-    show(&report?, args.json)
+    show(&*report?, args.output)
 }
 
 /// Reads on this thread, which runs no process, while the node's workers aggregate.
-async fn aggregate(node: &Node, mut file: File, args: &IngestArgs) -> Result<Report, BoxError> {
-    let mut upload = Upload::begin(node, args.selection()).await?;
-    let mut progress = ProgressLine::new(&args.file, file.metadata().map_or(0, |data| data.len()));
+async fn aggregate(
+    node: &Node,
+    mut file: File,
+    args: &IngestArgs,
+) -> Result<Arc<Report>, BoxError> {
+    let bytes_total = file.metadata().map_or(0, |data| data.len());
+    let mut upload = Upload::begin_sized(node, args.selection()?, Some(bytes_total)).await?;
+    let mut progress = ProgressLine::new(&args.file, bytes_total);
     loop {
         let mut chunk = vec![0; CHUNK_LEN];
         let len = file.read(&mut chunk)?;
@@ -93,6 +99,9 @@ impl ProgressLine {
             report.keys.len(),
             self.began.elapsed(),
         );
+        if report.late_rows > 0 {
+            eprintln!("  {} rows came too late and were left out", report.late_rows);
+        }
         for bad in report.bad.iter().take(BAD_LINES_SHOWN_MAX) {
             eprintln!("  line {}: {}", bad.line, bad.reason);
         }
@@ -102,31 +111,68 @@ impl ProgressLine {
     }
 }
 
-fn show(report: &Report, json: bool) -> Result<(), BoxError> {
-    let text = if json { serde_json::to_string(report)? + "\n" } else { table(report) };
+fn show(report: &Report, output: OutputArgs) -> Result<(), BoxError> {
+    let text = match output {
+        OutputArgs { json: true, .. } => serde_json::to_string(report)? + "\n",
+        OutputArgs { csv: true, .. } => report.to_csv(),
+        OutputArgs { svg: Some(measure), .. } => report.to_svg(measure),
+        _ => table(report),
+    };
     io::stdout().write_all(text.as_bytes())?;
     Ok(())
 }
 
-/// Keys to the left, numbers to the right.
+/// Windows and keys to the left, numbers to the right. Columns without anything are left out.
 fn table(report: &Report) -> String {
-    let head = ["key", "count", "sum", "min", "max", "mean"].map(str::to_owned);
-    let rows = report.keys.iter().map(|row| {
-        let key = row.key.escape_debug().to_string();
-        let numbers = [row.sum, row.min, row.max, row.mean].map(|number| number.to_string());
-        let [sum, min, max, mean] = numbers;
-        [key, row.count.to_string(), sum, min, max, mean]
-    });
-    let rows: Vec<[String; 6]> = std::iter::once(head).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: [usize; 6] = std::array::from_fn(|column| width(column).unwrap_or_default());
+    let rows: Vec<[String; 12]> =
+        std::iter::once(HEAD.map(str::to_owned)).chain(report.keys.iter().map(cells)).collect();
+    let width = |column: usize| {
+        let cells = || rows.iter().map(|row| &row[column]);
+        let empty = cells().skip(1).all(String::is_empty);
+        let width = cells().map(|cell| cell.chars().count()).max();
+        if empty && column != KEY { None } else { width }
+    };
+    let widths: Vec<(usize, usize)> =
+        (0..HEAD.len()).filter_map(|column| Some((column, width(column)?))).collect();
     let mut text = String::new();
     for row in &rows {
-        let _ = write!(text, "{:<1$}", row[0], widths[0]);
-        for column in 1..row.len() {
-            let _ = write!(text, "  {:>1$}", row[column], widths[column]);
+        let mut line = String::new();
+        for &(column, width) in &widths {
+            let cell = &row[column];
+            let _ = match column {
+                ..=KEY => write!(line, "{cell:<width$}  "),
+                _ => write!(line, "{cell:>width$}  "),
+            };
         }
+        text.push_str(line.trim_end());
         text.push('\n');
     }
     text
+}
+
+const HEAD: [&str; 12] = [
+    "window", "key", "count", "sum", "min", "max", "mean", "stddev", "p50", "p90", "p99",
+    "distinct",
+];
+/// The last column that is text.
+const KEY: usize = 1;
+
+fn cells(row: &KeyReport) -> [String; 12] {
+    let [sum, min, max, mean] = [row.sum, row.min, row.max, row.mean].map(|n| n.to_string());
+    let [p50, p90, p99] = [row.p50, row.p90, row.p99].map(|n| n.to_string());
+    let or_nothing = |text: Option<String>| text.unwrap_or_default();
+    [
+        or_nothing(row.window.map(|window| window.start.to_string())),
+        row.key.escape_debug().to_string(),
+        row.count.to_string(),
+        sum,
+        min,
+        max,
+        mean,
+        or_nothing(row.stddev.map(|stddev| stddev.to_string())),
+        p50,
+        p90,
+        p99,
+        or_nothing(row.distinct.map(|distinct| distinct.to_string())),
+    ]
 }

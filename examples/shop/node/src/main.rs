@@ -1,4 +1,4 @@
-//! The shop: accounts, payments and CSV aggregation as applications of one Linden node.
+//! The shop: accounts, payments and aggregation of files as applications of one Linden node.
 //!
 //! This is the whole program: which applications there are, and how flags reach them.
 

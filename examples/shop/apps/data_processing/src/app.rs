@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! data_processing (rest_for_one)
-//! ├── csv_workers (one_for_one): csv_worker_0, csv_worker_1, ... one a core
+//! ├── block_workers (one_for_one): block_worker_0, block_worker_1, ... one a core
 //! ├── ingest_service
 //! └── ingest_jobs (dynamic): one process for each file on its way, never restarted
 //! ```
@@ -18,11 +18,11 @@ use serde::Deserialize;
 use crate::{
     IngestService, Limits,
     job::{Job, JobPlan},
-    pool::{self, CsvWorker, Pool},
+    pool::{self, BlockWorker, Pool},
     service,
 };
 
-/// CSV aggregation.
+/// Aggregation of CSV and NDJSON files.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DataProcessingApp;
 
@@ -31,7 +31,7 @@ impl Application for DataProcessingApp {
     type Config = DataProcessingConfig;
 
     fn start(&self, config: DataProcessingConfig) -> Result<Supervisor, BoxError> {
-        Ok(tree(config, CsvWorker::new))
+        Ok(tree(config, BlockWorker::new))
     }
 }
 
@@ -47,6 +47,9 @@ pub struct DataProcessingConfig {
     pub jobs_max: usize,
     /// Jobs that have ended and are still shown; 100.
     pub ended_jobs_kept_max: usize,
+    /// Bytes of their reports that are kept so that they can be fetched; 64 MiB. The oldest go
+    /// first, and a larger report is not kept at all.
+    pub report_bytes_kept_max: usize,
     /// What one file may use.
     pub limits: Limits,
 }
@@ -58,6 +61,7 @@ impl Default for DataProcessingConfig {
             blocks_per_worker_max: NonZeroUsize::new(2).expect("2 is not 0"),
             jobs_max: 32,
             ended_jobs_kept_max: 100,
+            report_bytes_kept_max: 64 * 1024 * 1024,
             limits: Limits::default(),
         }
     }
@@ -77,10 +81,8 @@ pub(crate) fn tree<W: GenServer>(
 ) -> Supervisor {
     Supervisor::rest_for_one()
         .name("data_processing_sup")
-        .child(supervisor_child("csv_workers", move || workers(config, worker.clone())))
-        .child(child("ingest_service", move || {
-            IngestService::new(config.jobs_max, config.ended_jobs_kept_max)
-        }))
+        .child(supervisor_child("block_workers", move || workers(config, worker.clone())))
+        .child(child("ingest_service", move || IngestService::new(config)))
         .child(dynamic_child(service::JOBS, move || jobs(config)))
 }
 

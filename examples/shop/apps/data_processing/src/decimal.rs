@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// Most digits after the point.
 pub const FRACTION_DIGITS: usize = 9;
 const ONE: u128 = 1_000_000_000;
+/// No number with more of them fits, leading zeros aside.
+const WHOLE_DIGITS_MAX: i64 = 30;
 
 /// A decimal with at most nine digits after the point, as a number of billionths.
 ///
@@ -62,6 +64,18 @@ impl Decimal {
             .and_then(|magnitude| i128::try_from(magnitude).ok())
             .ok_or(ParseDecimalError::TooLarge)?;
         Ok(Decimal(if negative { -magnitude } else { magnitude }))
+    }
+
+    /// As [`Decimal::parse`], and numbers with an exponent as JSON and most languages write them:
+    /// `1.5e3`, `1E-7`. No digit gets lost.
+    ///
+    /// # Errors
+    /// [`ParseDecimalError`].
+    pub fn parse_scientific(text: &[u8]) -> Result<Decimal, ParseDecimalError> {
+        let Some(at) = memchr::memchr2(b'e', b'E', text) else { return Decimal::parse(text) };
+        let exponent = str::from_utf8(&text[at + 1..]).ok().and_then(|text| text.parse().ok());
+        let exponent: i32 = exponent.ok_or(ParseDecimalError::NotADecimal)?;
+        Decimal::parse(&moved_point(&text[..at], exponent)?)
     }
 
     /// The sum, or `None` when it does not fit into 128 bits.
@@ -150,6 +164,39 @@ impl fmt::Display for ParseDecimalError {
 
 impl Error for ParseDecimalError {}
 
+/// Writes a number of which the point is `exponent` digits further to the right, without an exponent.
+fn moved_point(text: &[u8], exponent: i32) -> Result<Vec<u8>, ParseDecimalError> {
+    let (sign, number) = match text {
+        [sign @ (b'-' | b'+'), number @ ..] => (Some(*sign), number),
+        number => (None, number),
+    };
+    let point = memchr::memchr(b'.', number).unwrap_or(number.len());
+    let mut digits: Vec<u8> = number.iter().copied().filter(|&byte| byte != b'.').collect();
+    if digits.is_empty()
+        || number.len() > digits.len() + 1
+        || !digits.iter().all(u8::is_ascii_digit)
+    {
+        return Err(ParseDecimalError::NotADecimal);
+    }
+    let last = digits.iter().rposition(|&digit| digit != b'0');
+    let Some(last) = last else { return Ok(b"0".to_vec()) };
+    digits.truncate(last + 1);
+    let point = point as i64 + i64::from(exponent);
+    if point > WHOLE_DIGITS_MAX + digits.len() as i64 {
+        return Err(ParseDecimalError::TooLarge);
+    }
+    if point < -(FRACTION_DIGITS as i64) {
+        return Err(ParseDecimalError::TooPrecise);
+    }
+    let zeros_before = (-point).max(0) as usize;
+    digits.splice(0..0, std::iter::repeat_n(b'0', zeros_before));
+    let point = point.max(0) as usize;
+    digits.resize(digits.len().max(point), b'0');
+    digits.insert(point, b'.');
+    digits.splice(0..0, sign);
+    Ok(digits)
+}
+
 /// Takes the digits in groups that fit a machine word: wide arithmetic once per group, not per digit.
 fn parse_digits(digits: &[u8]) -> Result<u128, ParseDecimalError> {
     const GROUP_LEN: usize = 18;
@@ -219,6 +266,41 @@ mod tests {
     }
 
     #[test]
+    fn exponents_move_the_point_and_lose_no_digit() {
+        use ParseDecimalError::{NotADecimal, TooLarge, TooPrecise};
+        for (text, expected) in [
+            ("12.5", Ok("12.5")),
+            ("1e3", Ok("1000")),
+            ("1.5E+3", Ok("1500")),
+            ("-1.25e1", Ok("-12.5")),
+            ("1e-05", Ok("0.00001")),
+            ("123.456e-6", Ok("0.000123456")),
+            ("1.23456789012345e8", Ok("123456789.012345")),
+            ("5e-9", Ok("0.000000005")),
+            ("50e-10", Ok("0.000000005")),
+            ("0e99", Ok("0")),
+            ("0.000e-99", Ok("0")),
+            ("000001e1", Ok("10")),
+            ("1e29", Ok("100000000000000000000000000000")),
+            ("5e-10", Err(TooPrecise)),
+            ("1e-2147483648", Err(TooPrecise)),
+            ("1e30", Err(TooLarge)),
+            ("1e2147483647", Err(TooLarge)),
+            ("1e99999999999", Err(NotADecimal)),
+            ("1e", Err(NotADecimal)),
+            ("e5", Err(NotADecimal)),
+            (".e5", Err(NotADecimal)),
+            ("1.2.3e5", Err(NotADecimal)),
+            ("--1e5", Err(NotADecimal)),
+            ("1e5e5", Err(NotADecimal)),
+            ("1e5.0", Err(NotADecimal)),
+        ] {
+            let expected = expected.map(|text| text.parse::<Decimal>().unwrap());
+            assert_eq!(Decimal::parse_scientific(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
     fn decimals_show_their_shortest_form() {
         for (billionths, expected) in [
             (0, "0"),
@@ -280,6 +362,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(text in prop::collection::vec(any::<u8>(), 0..60)) {
             let _ = Decimal::parse(&text);
+            let _ = Decimal::parse_scientific(&text);
         }
     }
 }

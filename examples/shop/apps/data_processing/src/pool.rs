@@ -4,40 +4,40 @@ use std::{sync::Arc, time::Duration};
 
 use linden::{ServerRef, prelude::*};
 
-use crate::{Aggregates, Block, BlockAggregator, CsvError, IngestError, Limits};
+use crate::{Aggregates, Block, BlockAggregator, FileError, IngestError, Limits};
 
 /// A worker that crashed is back after so long, or something is seriously wrong.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// The state of a worker.
-pub(crate) struct CsvWorker {
+pub(crate) struct BlockWorker {
     blocks: BlockAggregator,
 }
 
-impl CsvWorker {
-    pub(crate) fn new(limits: Limits) -> CsvWorker {
-        CsvWorker { blocks: BlockAggregator::new(limits) }
+impl BlockWorker {
+    pub(crate) fn new(limits: Limits) -> BlockWorker {
+        BlockWorker { blocks: BlockAggregator::new(limits) }
     }
 }
 
 #[gen_server]
-impl CsvWorker {
+impl BlockWorker {
     /// Aggregates a block. The caller keeps its own share of it, to try again elsewhere.
     #[call]
-    pub(crate) fn aggregate(&mut self, block: Arc<Block>) -> Result<Aggregates, CsvError> {
+    pub(crate) fn aggregate(&mut self, block: Arc<Block>) -> Result<Aggregates, FileError> {
         self.blocks.aggregate(&block)
     }
 }
 
 /// The name of a worker.
 pub(crate) fn worker_name(number: usize) -> String {
-    format!("csv_worker_{number}")
+    format!("block_worker_{number}")
 }
 
 /// All workers, by their names: a worker that is restarted keeps its place.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool {
-    workers: Arc<[CsvWorkerClient]>,
+    workers: Arc<[BlockWorkerClient]>,
 }
 
 impl Pool {
@@ -53,15 +53,14 @@ impl Pool {
     pub(crate) async fn aggregate(
         &self,
         number: usize,
-        block: Block,
+        block: Arc<Block>,
     ) -> Result<Aggregates, IngestError> {
-        let block = Arc::new(block);
         match self.ask(number, &block).await {
-            Ok(part) => return part.map_err(IngestError::Csv),
+            Ok(part) => return part.map_err(IngestError::File),
             Err(_crash) => tokio::time::sleep(RETRY_PAUSE).await,
         }
         match self.ask(number + 1, &block).await {
-            Ok(part) => part.map_err(IngestError::Csv),
+            Ok(part) => part.map_err(IngestError::File),
             Err(cause) => Err(IngestError::WorkerCrashed { line: block.first_line, cause }),
         }
     }
@@ -71,7 +70,7 @@ impl Pool {
         &self,
         number: usize,
         block: &Arc<Block>,
-    ) -> Result<Result<Aggregates, CsvError>, CallError> {
+    ) -> Result<Result<Aggregates, FileError>, CallError> {
         let worker = &self.workers[number % self.workers.len()];
         worker.aggregate(block.clone()).no_timeout().await
     }

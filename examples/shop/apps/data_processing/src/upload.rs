@@ -3,13 +3,13 @@
 //! Usable from any process, and from outside of processes. Dropping an [`Upload`] ends its job: a
 //! handler whose connection breaks needs to do nothing.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, sync::Arc};
 
 use bytes::Bytes;
 use linden::{ServerRef, prelude::*};
 
 use crate::{
-    CsvError, IngestService, JobId, Progress, Report, Selection,
+    FileError, IngestService, JobId, Outcome, Progress, Report, Selection,
     job::{Job, JobClient},
 };
 
@@ -20,6 +20,7 @@ use crate::{
 #[derive(Debug)]
 #[must_use = "dropping an upload ends its job"]
 pub struct Upload {
+    node: Node,
     id: JobId,
     pub(crate) job: JobClient,
     job_ended: bool,
@@ -31,9 +32,23 @@ impl Upload {
     /// # Errors
     /// [`IngestError::Overloaded`], [`IngestError::Service`].
     pub async fn begin(node: &Node, selection: Selection) -> Result<Upload, IngestError> {
-        let (id, pid) = IngestService::named_on(node).begin(selection).await??;
+        Upload::begin_sized(node, selection, None).await
+    }
+
+    /// Begins a job of a file of so many bytes, compressed if it is: others then see how much of it
+    /// is done.
+    ///
+    /// # Errors
+    /// [`IngestError::Overloaded`], [`IngestError::Service`].
+    pub async fn begin_sized(
+        node: &Node,
+        selection: Selection,
+        bytes_total: Option<u64>,
+    ) -> Result<Upload, IngestError> {
+        let service = IngestService::named_on(node);
+        let (id, pid) = service.begin(selection, bytes_total).await??;
         let job = ServerRef::<Job>::by_pid(node, pid).ok_or(CallError::NoProc)?;
-        Ok(Upload { id, job: job.into(), job_ended: false })
+        Ok(Upload { node: node.clone(), id, job: job.into(), job_ended: false })
     }
 
     /// The job, as [`IngestService`] shows it.
@@ -46,18 +61,32 @@ impl Upload {
     /// # Errors
     /// [`IngestError`]; the job has ended.
     pub async fn feed(&mut self, chunk: impl Into<Bytes>) -> Result<Progress, IngestError> {
-        let answer = self.job.feed(chunk.into()).no_timeout().await.map_err(IngestError::from);
-        answer.flatten().inspect_err(|_| self.job_ended = true)
+        let answer = match self.job.feed(chunk.into()).no_timeout().await {
+            Ok(answer) => answer,
+            Err(error) => Err(self.reason_of(error).await),
+        };
+        answer.inspect_err(|_| self.job_ended = true)
     }
 
     /// Tells the job that this was the whole file, and waits for its report.
     ///
     /// # Errors
     /// [`IngestError`]; the job has ended.
-    pub async fn finish(mut self) -> Result<Report, IngestError> {
+    pub async fn finish(mut self) -> Result<Arc<Report>, IngestError> {
         let answer = self.job.finish().no_timeout().await;
         self.job_ended = true;
-        answer?
+        match answer {
+            Ok(answer) => answer,
+            Err(error) => Err(self.reason_of(error).await),
+        }
+    }
+
+    /// A job that was cancelled between two chunks is gone when the next one comes.
+    async fn reason_of(&self, error: CallError) -> IngestError {
+        match IngestService::named_on(&self.node).job(self.id).await {
+            Ok(Some(job)) if job.outcome == Outcome::Cancelled => IngestError::Cancelled,
+            _ => IngestError::Service(error),
+        }
     }
 }
 
@@ -74,7 +103,7 @@ impl Drop for Upload {
 #[non_exhaustive]
 pub enum IngestError {
     /// The file cannot be aggregated.
-    Csv(CsvError),
+    File(FileError),
     /// A block of the file crashed two workers.
     WorkerCrashed {
         /// The block's first line.
@@ -82,6 +111,8 @@ pub enum IngestError {
         /// What the second one's crash looked like.
         cause: CallError,
     },
+    /// Somebody cancelled the job.
+    Cancelled,
     /// So many jobs go on already that this one did not begin. Try again in a moment.
     Overloaded {
         /// How many may.
@@ -100,10 +131,11 @@ impl From<CallError> for IngestError {
 impl fmt::Display for IngestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            IngestError::Csv(_) => f.write_str("the file cannot be aggregated"),
+            IngestError::File(_) => f.write_str("the file cannot be aggregated"),
             IngestError::WorkerCrashed { line, .. } => {
                 write!(f, "the rows from line {line} on crashed two workers")
             }
+            IngestError::Cancelled => f.write_str("the job was cancelled"),
             IngestError::Overloaded { jobs_max } => {
                 write!(f, "{jobs_max} files are on their way already; try again in a moment")
             }
@@ -115,9 +147,9 @@ impl fmt::Display for IngestError {
 impl Error for IngestError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            IngestError::Csv(error) => Some(error),
+            IngestError::File(error) => Some(error),
             IngestError::WorkerCrashed { cause, .. } | IngestError::Service(cause) => Some(cause),
-            IngestError::Overloaded { .. } => None,
+            IngestError::Cancelled | IngestError::Overloaded { .. } => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails its test")]
 
-use std::{alloc::System, time::Instant};
+use std::{alloc::System, sync::Arc, time::Instant};
 
 use cap::Cap;
 use linden::prelude::*;
@@ -37,7 +37,7 @@ async fn a_gigabyte_lives_in_the_memory_of_ten_megabytes(node: Node) {
 }
 
 /// Streams a file of about `bytes`; gives the most bytes that lived after any of its chunks.
-async fn peak_of(node: &Node, bytes: usize) -> (usize, Report) {
+async fn peak_of(node: &Node, bytes: usize) -> (usize, Arc<Report>) {
     let sample = Sample::new(20_000).quoted().bad_every(1_000);
     let mut upload = Upload::begin(node, sample.selection()).await.unwrap();
     let mut chunks: Vec<_> = sample.chunks().collect();

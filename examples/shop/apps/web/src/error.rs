@@ -89,7 +89,8 @@ impl From<IngestError> for ApiError {
         let status = match error {
             IngestError::Overloaded { .. } => return ApiError::overloaded(),
             IngestError::Service(cause) => return cause.into(),
-            IngestError::Csv(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            IngestError::File(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            IngestError::Cancelled => StatusCode::CONFLICT,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         ApiError::of(status, &error)

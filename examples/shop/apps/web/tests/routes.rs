@@ -164,7 +164,8 @@ fn files_are_aggregated_and_listed() {
     let report = response.json();
     assert_eq!((&report["rows"], &report["bad"][0]["line"]), (&json!(2), &json!(4)));
     let north = json!({
-        "key": "north", "count": 2, "sum": "0.3", "min": "0.1", "max": "0.2", "mean": "0.15"
+        "key": "north", "count": 2, "sum": "0.3", "min": "0.1", "max": "0.2", "mean": "0.15",
+        "stddev": "0.070710678", "p50": "0.1", "p90": "0.1", "p99": "0.1"
     });
     assert_eq!(report["keys"], json!([north]));
 
@@ -172,6 +173,7 @@ fn files_are_aggregated_and_listed() {
         ("?key=region", 400, "missing field `value`"),
         ("", 400, "missing field `key`"),
         ("?key=region&value=amount&delimiter=ab", 400, "delimiter"),
+        ("?key=region&value=amount&time=day", 400, "a time column needs a window"),
         ("?key=region&value=price&delimiter=;", 422, r#"has no column "price""#),
     ] {
         // The gateway may close the connection of a body that nobody read.
@@ -182,6 +184,29 @@ fn files_are_aggregated_and_listed() {
     let states: Vec<&Value> = jobs.as_array().unwrap().iter().map(|job| &job["state"]).collect();
     assert_eq!(states, ["done", "failed"]);
     assert_eq!((&jobs[0]["rows"], &jobs[0]["bytes"]), (&json!(2), &json!(csv.len())));
+    shop.stop();
+}
+
+#[test]
+fn a_report_can_be_had_in_other_shapes_and_later() {
+    let shop = Shop::boot(&[]);
+    let mut client = Client::connect(shop.address);
+    let rows = "{\"day\":\"mon\",\"n\":{\"v\":1}}\n{\"day\":\"mon\",\"n\":{\"v\":2}}\n";
+    let headers = [("Content-Type", "application/x-ndjson"), ("Accept", "text/csv, */*;q=0.1")];
+    let response = client.post("/ingest?key=day&value=n.v&format=", &headers, rows);
+    let csv = "key,count,sum,min,max,mean,stddev,p50,p90,p99\nmon,2,3,1,2,1.5,0.707106781,1,1,1\n";
+    assert_eq!((response.status, response.body.as_str()), (200, csv));
+
+    assert_eq!(client.get("/jobs/1", &[]).json()["percent"], json!(100));
+    assert_eq!(client.get("/jobs/1/report", &[]).json()["keys"][0]["sum"], json!("3"));
+    assert_eq!(client.get("/jobs/1/report.csv", &[]).body, csv);
+    let svg = client.get("/jobs/1/report.svg?measure=mean", &[]);
+    assert!(svg.status == 200 && svg.body.contains(">mean by key</title>"), "{svg:?}");
+    check_refusal(&client.get("/jobs/1/report.svg?measure=mode", &[]), 400, "a measure is one of");
+    check_refusal(&client.get("/jobs/2/report", &[]), 404, "there is no job 2");
+    check_refusal(&client.get("/jobs/two", &[]), 400, "");
+    let again = client.request("DELETE", "/jobs/1", &[], b"").unwrap();
+    check_refusal(&again, 409, "job 1 has ended already");
     shop.stop();
 }
 

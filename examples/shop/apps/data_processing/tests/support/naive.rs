@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use shop_data_processing::{Decimal, Limits, Report, sample::Sample};
+use shop_data_processing::{Decimal, KeyReport, Limits, Report, sample::Sample};
 
 /// Compares each figure of the report, to the last digit.
 pub(crate) fn assert_exact(report: &Report, sample: Sample) {
@@ -28,6 +28,31 @@ pub(crate) fn assert_exact(report: &Report, sample: Sample) {
         assert_eq!(Some(found.min), cents.iter().min().copied().map(decimal));
         assert_eq!(Some(found.max), cents.iter().max().copied().map(decimal));
         assert_eq!(found.mean.billionths(), mean(sum, cents.len() as i128), "{region}");
+        assert_spread(found, &cents);
+    }
+}
+
+/// The standard deviation within the precision of floats, quantiles within their one percent.
+fn assert_spread(found: &KeyReport, cents: &[i64]) {
+    let number = |decimal: Decimal| decimal.billionths() as f64 / 1e9;
+    let mut amounts: Vec<f64> = cents.iter().map(|&cents| cents as f64 / 100.0).collect();
+    amounts.sort_unstable_by(f64::total_cmp);
+    let count = amounts.len();
+    let mean = amounts.iter().sum::<f64>() / count as f64;
+    let squares: f64 = amounts.iter().map(|amount| (amount - mean).powi(2)).sum();
+    match found.stddev {
+        Some(stddev) => {
+            let expected = (squares / (count - 1) as f64).sqrt();
+            assert!((number(stddev) - expected).abs() <= 1e-6 * expected.max(1.0), "{expected}");
+        }
+        None => assert_eq!(count, 1),
+    }
+    for (found, percent) in [(found.p50, 50), (found.p90, 90), (found.p99, 99)] {
+        let rank = percent * (count - 1) / 100;
+        let near = [rank.saturating_sub(1), rank]
+            .iter()
+            .any(|&rank| (number(found) - amounts[rank]).abs() <= 0.010_001 * amounts[rank].abs());
+        assert!(near, "p{percent} is {found}, not {}", amounts[rank]);
     }
 }
 

@@ -1,21 +1,20 @@
-//! Aggregates one block: a worker's whole job.
+//! The rows of a block of CSV.
 //!
-//! Owned by one process; keeps nothing from block to block but its buffers, so a worker may crash
-//! and its successor may take the block again.
+//! Owned by one process; only its buffers are kept from block to block.
 
-use std::{fmt, ops::Range};
+use std::ops::Range;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
-use super::{Block, BlockEnd, CsvError, Delimiter, Layout, Limits, line_ends};
-use crate::{Aggregates, BadLine, BadReason, Decimal, ParseDecimalError};
+use super::{
+    Block, BlockEnd, Limits,
+    block::{Lines, parse_value},
+    layout::{CsvLayout, Layout},
+};
+use crate::{Aggregates, BadLine, BadReason, Delimiter, FileError, Row, Timestamp};
 
-/// Values beyond it are bad, so that the sum of a hundred thousand million rows still fits and
-/// no order of rows can make the difference between a sum and an overflow.
-const VALUE_BILLIONTHS_MAX: u128 = 1_000_000_000_000_000_000 * 1_000_000_000;
-
-/// Aggregates blocks, one after another.
-pub struct BlockAggregator {
+/// Reads the records of blocks.
+pub(super) struct CsvRows {
     limits: Limits,
     delimiter: Delimiter,
     reader: Reader,
@@ -23,11 +22,9 @@ pub struct BlockAggregator {
     ends: Vec<usize>,
 }
 
-impl BlockAggregator {
-    /// Makes one; it is good for the blocks of any file.
-    #[must_use]
-    pub fn new(limits: Limits) -> BlockAggregator {
-        BlockAggregator {
+impl CsvRows {
+    pub(super) fn new(limits: Limits) -> CsvRows {
+        CsvRows {
             limits,
             delimiter: Delimiter::COMMA,
             reader: reader(Delimiter::COMMA),
@@ -36,35 +33,22 @@ impl BlockAggregator {
         }
     }
 
-    /// Aggregates one block.
-    ///
-    /// # Errors
-    /// [`CsvError::TooManyKeys`], [`CsvError::KeysTooLarge`], [`CsvError::SumOverflow`].
-    pub fn aggregate(&mut self, block: &Block) -> Result<Aggregates, CsvError> {
-        let mut totals = Aggregates::new(self.limits);
-        self.aggregate_into(block, &mut totals)?;
-        Ok(totals)
-    }
-
-    /// Aggregates one block on top of others, which saves the merging.
-    ///
-    /// # Errors
-    /// As [`BlockAggregator::aggregate`]; `totals` then holds a part of the block: throw it away.
-    pub fn aggregate_into(
+    pub(super) fn aggregate_into(
         &mut self,
         block: &Block,
+        layout: &CsvLayout,
         totals: &mut Aggregates,
-    ) -> Result<(), CsvError> {
-        self.prepare(block);
+    ) -> Result<(), FileError> {
+        self.prepare(block, layout);
         let bytes = &block.bytes;
-        let mut lines = Lines { bytes, line: block.first_line, at: 0 };
+        let mut lines = Lines::of(block);
         let mut at = skip_line_ends(bytes, 0);
         while at < bytes.len() {
             let start = at;
             let fields_found = self.read_record(bytes, &mut at);
             let open = at == bytes.len() && block.end == BlockEnd::OpenQuote;
-            match self.row(block.layout, fields_found, open) {
-                Ok((key, value)) => totals.add(key, value)?,
+            match self.row(&block.layout, layout, fields_found, open) {
+                Ok(row) => totals.add(row)?,
                 Err(reason) => totals.add_bad(BadLine { line: lines.number_at(start), reason }),
             }
             at = skip_line_ends(bytes, at);
@@ -72,8 +56,8 @@ impl BlockAggregator {
         Ok(())
     }
 
-    fn prepare(&mut self, block: &Block) {
-        let Layout { delimiter, fields, .. } = block.layout;
+    fn prepare(&mut self, block: &Block, layout: &CsvLayout) {
+        let CsvLayout { delimiter, fields, .. } = *layout;
         if delimiter != self.delimiter {
             (self.delimiter, self.reader) = (delimiter, reader(delimiter));
         }
@@ -112,19 +96,31 @@ impl BlockAggregator {
         }
     }
 
-    fn row(&self, layout: Layout, found: usize, open: bool) -> Result<(&str, Decimal), BadReason> {
+    fn row(
+        &self,
+        layout: &Layout,
+        csv: &CsvLayout,
+        found: usize,
+        open: bool,
+    ) -> Result<Row<'_>, BadReason> {
         if open {
             return Err(BadReason::OpenQuote);
         }
-        if found != layout.fields {
-            return Err(BadReason::FieldCount { found, expected: layout.fields });
+        if found != csv.fields {
+            return Err(BadReason::FieldCount { found, expected: csv.fields });
         }
-        let key = str::from_utf8(self.field(layout.key)).map_err(|_| BadReason::KeyNotUtf8)?;
+        let key = str::from_utf8(self.field(csv.key)).map_err(|_| BadReason::KeyNotUtf8)?;
         if key.len() > self.limits.key_len_max {
             return Err(BadReason::KeyTooLong);
         }
-        let value = parse_value(self.field(layout.value)).map_err(BadReason::Value)?;
-        Ok((key, value))
+        let value = parse_value(self.field(csv.value)).map_err(BadReason::Value)?;
+        let time =
+            |place| Timestamp::parse(self.field(place).trim_ascii()).map_err(BadReason::Time);
+        let time = csv.time.map(time).transpose()?;
+        // An empty field is no value.
+        let distinct =
+            csv.distinct.map(|place| self.field(place)).filter(|field| !field.is_empty());
+        Ok(Row { key, value, distinct, when: layout.when(time) })
     }
 
     fn field(&self, place: usize) -> &[u8] {
@@ -133,43 +129,12 @@ impl BlockAggregator {
     }
 }
 
-impl fmt::Debug for BlockAggregator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlockAggregator").field("limits", &self.limits).finish_non_exhaustive()
-    }
-}
-
 fn reader(delimiter: Delimiter) -> Reader {
     ReaderBuilder::new().delimiter(delimiter.byte()).build()
-}
-
-/// Blanks around a number are no part of it.
-fn parse_value(field: &[u8]) -> Result<Decimal, ParseDecimalError> {
-    let value = Decimal::parse(field.trim_ascii())?;
-    if value.billionths().unsigned_abs() > VALUE_BILLIONTHS_MAX {
-        return Err(ParseDecimalError::TooLarge);
-    }
-    Ok(value)
 }
 
 fn skip_line_ends(bytes: &[u8], at: usize) -> usize {
     let rest = &bytes[at..];
     let ends = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     at + ends
-}
-
-/// Line numbers, counted only up to the lines that are asked for.
-struct Lines<'b> {
-    bytes: &'b [u8],
-    line: u64,
-    at: usize,
-}
-
-impl Lines<'_> {
-    /// The number of the line on which the record at `at` begins; asked in rising order.
-    fn number_at(&mut self, at: usize) -> u64 {
-        self.line += line_ends(&self.bytes[self.at..at]);
-        self.at = at;
-        self.line
-    }
 }

@@ -3,12 +3,15 @@
 //! Owned by one process, which feeds it. Invariants: the blocks, put together, are the file without
 //! its byte order mark and header; a block ends where a record ends; the cuts depend on the file
 //! alone, not on the chunks.
-//! Absent on purpose: parsing of fields (see `block.rs`). This part looks for quotes and line ends
+//! Absent on purpose: parsing of fields (see `csv_rows.rs` and `ndjson_rows.rs`). This part looks for quotes and line ends
 //! only, so it outruns any number of workers.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CsvError, Delimiter, Layout, Limits, Selection, line_ends};
+use super::{Layout, Limits, Selection, line_ends};
+use crate::{FileError, Format, Timestamp};
 
 /// A block is cut at the first end of a record after so many bytes.
 pub const BLOCK_LEN: usize = 256 * 1024;
@@ -19,13 +22,15 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
     /// Where the columns are.
-    pub layout: Layout,
+    pub layout: Arc<Layout>,
     /// The number of the block's first line in the file.
     pub first_line: u64,
     /// The records with their line ends.
     pub bytes: Vec<u8>,
     /// How the last record ends.
     pub end: BlockEnd,
+    /// The latest time in all rows before the block, as far as it is known.
+    pub latest: Option<Timestamp>,
 }
 
 /// How the last record of a block ends.
@@ -56,8 +61,8 @@ enum Stage {
     /// Nothing is known; there may be a byte order mark.
     Start,
     Header,
-    Records(Layout),
-    Failed(CsvError),
+    Records(Arc<Layout>),
+    Failed(FileError),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +82,7 @@ impl Splitter {
     #[must_use]
     pub fn with_block_len(selection: Selection, limits: Limits, block_len: usize) -> Splitter {
         Splitter {
-            scan: Scan::new(selection.delimiter),
+            scan: Scan::new(selection.format),
             selection,
             limits,
             block_len: block_len.max(1),
@@ -90,8 +95,8 @@ impl Splitter {
     /// Takes the next bytes and gives the blocks that they complete, in the order of the file.
     ///
     /// # Errors
-    /// [`CsvError`] of the header or [`CsvError::LineTooLong`]; every later call says so again.
-    pub fn feed(&mut self, chunk: &[u8]) -> Result<Vec<Block>, CsvError> {
+    /// [`FileError`] of the header or [`FileError::LineTooLong`]; every later call says so again.
+    pub fn feed(&mut self, chunk: &[u8]) -> Result<Vec<Block>, FileError> {
         let mut blocks = Vec::new();
         // In pieces, so that the buffer stays small whatever the chunk.
         for piece in chunk.chunks(self.block_len) {
@@ -104,37 +109,35 @@ impl Splitter {
     /// Takes the end of the file and gives the last block, unless there is nothing left.
     ///
     /// # Errors
-    /// As [`Splitter::feed`], and [`CsvError::NoHeader`].
-    pub fn finish(mut self) -> Result<Option<Block>, CsvError> {
+    /// As [`Splitter::feed`], and [`FileError::NoHeader`].
+    pub fn finish(mut self) -> Result<Option<Block>, FileError> {
         self.end()
     }
 
-    pub(super) fn end(&mut self) -> Result<Option<Block>, CsvError> {
+    pub(super) fn end(&mut self) -> Result<Option<Block>, FileError> {
         let mut blocks = Vec::new();
         self.cut(Input::Ended, &mut blocks)?;
         debug_assert!(blocks.is_empty(), "the end completes no block but the last");
-        match self.stage {
+        match &self.stage {
             Stage::Records(_) if self.buffer.is_empty() => Ok(None),
-            Stage::Records(layout) => Ok(Some(self.take_block(layout, self.buffer.len()))),
-            _ => Err(CsvError::NoHeader),
+            Stage::Records(layout) => {
+                let layout = layout.clone();
+                Ok(Some(self.take_block(layout, self.buffer.len())))
+            }
+            _ => Err(FileError::NoHeader),
         }
     }
 
-    /// Remembers an error that somebody else met in this file.
-    pub(super) fn fail(&mut self, error: &CsvError) {
-        self.stage = Stage::Failed(error.clone());
-        self.buffer = Vec::new();
-    }
-
-    fn cut(&mut self, input: Input, blocks: &mut Vec<Block>) -> Result<(), CsvError> {
+    fn cut(&mut self, input: Input, blocks: &mut Vec<Block>) -> Result<(), FileError> {
         let result = self.try_cut(input, blocks);
         if let Err(error) = &result {
-            self.fail(error);
+            self.stage = Stage::Failed(error.clone());
+            self.buffer = Vec::new();
         }
         result
     }
 
-    fn try_cut(&mut self, input: Input, blocks: &mut Vec<Block>) -> Result<(), CsvError> {
+    fn try_cut(&mut self, input: Input, blocks: &mut Vec<Block>) -> Result<(), FileError> {
         match &self.stage {
             Stage::Failed(error) => return Err(error.clone()),
             Stage::Start => self.skip_byte_order_mark(input),
@@ -145,10 +148,11 @@ impl Splitter {
         }
         while let Some(record) = self.scan.next_record(&self.buffer, input) {
             self.check_len(record.start, record.end)?;
-            match self.stage {
+            match &self.stage {
                 Stage::Records(layout)
                     if input == Input::GoesOn && record.next >= self.block_len =>
                 {
+                    let layout = layout.clone();
                     blocks.push(self.take_block(layout, record.next));
                 }
                 Stage::Records(_) => {}
@@ -172,52 +176,57 @@ impl Splitter {
         if self.buffer.starts_with(BYTE_ORDER_MARK) {
             self.buffer.drain(..BYTE_ORDER_MARK.len());
         }
-        self.stage = Stage::Header;
+        self.stage = match self.selection.format {
+            Format::Csv { .. } => Stage::Header,
+            Format::Ndjson => Stage::Records(Arc::new(Layout::of_ndjson(&self.selection))),
+        };
     }
 
     /// Empty lines before the header are none.
-    fn take_header(&mut self, record: Record) -> Result<(), CsvError> {
+    fn take_header(&mut self, record: Record) -> Result<(), FileError> {
         let header = &self.buffer[record.start..record.end];
+        let Format::Csv { delimiter } = self.selection.format else { return Ok(()) };
         if header.is_empty() {
             return Ok(());
         }
         if self.scan.quoted {
-            return Err(CsvError::OpenQuoteInHeader);
+            return Err(FileError::OpenQuoteInHeader);
         }
-        self.stage = Stage::Records(Layout::find(&self.selection, header)?);
+        let layout = Layout::of_header(&self.selection, delimiter, header)?;
+        self.stage = Stage::Records(Arc::new(layout));
         self.remove(record.next);
         Ok(())
     }
 
-    fn take_block(&mut self, layout: Layout, len: usize) -> Block {
+    fn take_block(&mut self, layout: Arc<Layout>, len: usize) -> Block {
         let end = if self.scan.quoted { BlockEnd::OpenQuote } else { BlockEnd::Closed };
         let (first_line, bytes) = (self.line, self.buffer[..len].to_vec());
         self.remove(len);
-        Block { layout, first_line, bytes, end }
+        Block { layout, first_line, bytes, end, latest: None }
     }
 
     fn remove(&mut self, len: usize) {
-        self.line += line_ends(&self.buffer[..len]);
+        self.line += line_ends(self.selection.format, &self.buffer[..len]);
         self.buffer.drain(..len);
         self.scan.rebase(len);
     }
 
-    fn check_len(&self, start: usize, end: usize) -> Result<(), CsvError> {
+    fn check_len(&self, start: usize, end: usize) -> Result<(), FileError> {
         let len_max = self.limits.line_len_max;
         if end.saturating_sub(start) > len_max {
-            let line = self.line + line_ends(&self.buffer[..start]);
-            return Err(CsvError::LineTooLong { line, len_max });
+            let line = self.line + line_ends(self.selection.format, &self.buffer[..start]);
+            return Err(FileError::LineTooLong { line, len_max });
         }
         Ok(())
     }
 }
 
-/// Finds the ends of records, by csv-core's rules: a quote opens a quoted field only as the field's
+/// Finds the ends of records: in NDJSON the line feeds, in CSV by csv-core's rules: a quote opens a quoted field only as the field's
 /// first byte; within quotes a doubled quote stands for one; after the closing quote anything may
 /// follow up to the delimiter.
 #[derive(Debug)]
 struct Scan {
-    delimiter: u8,
+    format: Format,
     /// Where the record that is being read begins.
     record_start: usize,
     /// Everything before has been looked at.
@@ -236,8 +245,8 @@ struct Record {
 }
 
 impl Scan {
-    fn new(delimiter: Delimiter) -> Scan {
-        Scan { delimiter: delimiter.byte(), record_start: 0, at: 0, quoted: false }
+    fn new(format: Format) -> Scan {
+        Scan { format, record_start: 0, at: 0, quoted: false }
     }
 
     /// The next record that is wholly in the buffer. `None` stops before a byte whose meaning
@@ -245,10 +254,10 @@ impl Scan {
     fn next_record(&mut self, buffer: &[u8], input: Input) -> Option<Record> {
         loop {
             let rest = &buffer[self.at..];
-            let found = if self.quoted {
-                memchr::memchr(b'"', rest)
-            } else {
-                memchr::memchr3(b'\n', b'\r', b'"', rest)
+            let found = match self.format {
+                Format::Ndjson => memchr::memchr(b'\n', rest),
+                Format::Csv { .. } if self.quoted => memchr::memchr(b'"', rest),
+                Format::Csv { .. } => memchr::memchr3(b'\n', b'\r', b'"', rest),
             };
             let Some(found) = found else {
                 self.at = buffer.len();
@@ -276,7 +285,8 @@ impl Scan {
     }
 
     fn opens_field(&self, buffer: &[u8]) -> bool {
-        self.at == self.record_start || buffer[self.at - 1] == self.delimiter
+        let Format::Csv { delimiter } = self.format else { return false };
+        self.at == self.record_start || buffer[self.at - 1] == delimiter.byte()
     }
 
     fn end_record(&mut self, line_end_len: usize) -> Record {

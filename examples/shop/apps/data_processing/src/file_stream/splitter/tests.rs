@@ -8,7 +8,7 @@ fn splitter(block_len: usize) -> Splitter {
     Splitter::with_block_len(Selection::new("k", "v"), limits, block_len)
 }
 
-fn split(block_len: usize, file: &[u8], chunk_len: usize) -> Result<Vec<Block>, CsvError> {
+fn split(block_len: usize, file: &[u8], chunk_len: usize) -> Result<Vec<Block>, FileError> {
     let mut splitter = splitter(block_len);
     let mut blocks = Vec::new();
     for chunk in file.chunks(chunk_len) {
@@ -88,10 +88,10 @@ fn a_file_that_ends_within_quotes_says_so() {
 #[test]
 fn files_without_a_header_are_refused_for_any_chunks() {
     for (file, expected) in [
-        ("", CsvError::NoHeader),
-        ("\n\r\n", CsvError::NoHeader),
-        ("\u{FEFF}", CsvError::NoHeader),
-        ("\"k,v\na,1\n", CsvError::OpenQuoteInHeader),
+        ("", FileError::NoHeader),
+        ("\n\r\n", FileError::NoHeader),
+        ("\u{FEFF}", FileError::NoHeader),
+        ("\"k,v\na,1\n", FileError::OpenQuoteInHeader),
     ] {
         for chunk_len in 1..=file.len().max(1) {
             let error = split(1, file.as_bytes(), chunk_len).unwrap_err();
@@ -113,7 +113,7 @@ fn a_record_over_the_limit_is_refused_for_any_chunks() {
     ] {
         for chunk_len in 1..=file.len() {
             let result = split(1, file.as_bytes(), chunk_len);
-            let expected = line.map(|line| CsvError::LineTooLong { line, len_max: 20 });
+            let expected = line.map(|line| FileError::LineTooLong { line, len_max: 20 });
             assert_eq!(result.err(), expected, "{file:?} in chunks of {chunk_len}");
         }
     }
@@ -123,7 +123,7 @@ fn a_record_over_the_limit_is_refused_for_any_chunks() {
 fn after_an_error_there_is_nothing_but_the_error() {
     let mut splitter = splitter(1);
     let error = splitter.feed(b"x,y\n").unwrap_err();
-    assert!(matches!(error, CsvError::UnknownColumn { .. }));
+    assert!(matches!(error, FileError::UnknownColumn { .. }));
     assert_eq!(splitter.feed(b"k,v\na,1\n"), Err(error.clone()));
     assert_eq!(splitter.finish(), Err(error));
 }

@@ -1,11 +1,14 @@
 //! The aggregation as a whole against independent computations.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::{BadReason, Decimal, ParseDecimalError, Report, sample::Sample};
+use crate::{
+    BadReason, Decimal, EventTime, Late, ParseDecimalError, ParseTimeError, Report, Windows,
+    sample::Sample,
+};
 
 fn limits() -> Limits {
     Limits::default()
@@ -15,15 +18,15 @@ fn single(
     selection: &Selection,
     limits: Limits,
     chunks: impl IntoIterator<Item = impl AsRef<[u8]>>,
-) -> Result<Report, CsvError> {
-    let mut aggregator = CsvAggregator::new(selection.clone(), limits);
+) -> Result<Report, FileError> {
+    let mut aggregator = FileAggregator::new(selection.clone(), limits);
     for chunk in chunks {
         aggregator.feed(chunk.as_ref())?;
     }
     aggregator.finish().map(Aggregates::into_report)
 }
 
-/// Blocks of `block_len` go to three workers in turn, which are merged last to first.
+/// Blocks of `block_len` go to three workers in turn, which are done last to first.
 fn pooled(selection: &Selection, file: &[u8], block_len: usize, chunk_len: usize) -> Report {
     let mut splitter = Splitter::with_block_len(selection.clone(), limits(), block_len);
     let mut blocks = Vec::new();
@@ -33,11 +36,19 @@ fn pooled(selection: &Selection, file: &[u8], block_len: usize, chunk_len: usize
     blocks.extend(splitter.finish().unwrap());
 
     let mut workers = [(); 3].map(|()| BlockAggregator::new(limits()));
-    let parts =
-        blocks.iter().enumerate().map(|(n, block)| workers[n % 3].aggregate(block).unwrap());
+    let mut order = FileOrder::new(selection);
     let mut totals = Aggregates::new(limits());
-    for part in parts.collect::<Vec<_>>().into_iter().rev() {
-        totals.merge(part).unwrap();
+    let mut todo: Vec<(usize, Block)> = blocks.iter().cloned().enumerate().collect();
+    while let Some((number, block)) = todo.pop() {
+        let part = workers[number % 3].aggregate(&block).unwrap();
+        for decision in order.came_back(number, part) {
+            match decision {
+                Decision::Merge { part, .. } => totals.merge(part).unwrap(),
+                Decision::Again { number, latest } => {
+                    todo.push((number, Block { latest, ..blocks[number].clone() }));
+                }
+            }
+        }
     }
     totals.into_report()
 }
@@ -164,8 +175,8 @@ fn one_aggregator_serves_files_of_different_delimiters_and_widths() {
         ("\\t", "v\tk\n1\ta\n"),
         (",", "k,v\na,1\n"),
     ] {
-        let delimiter = delimiter.parse().unwrap();
-        let selection = Selection { delimiter, ..Selection::new("k", "v") };
+        let format = Format::Csv { delimiter: delimiter.parse().unwrap() };
+        let selection = Selection { format, ..Selection::new("k", "v") };
         let mut splitter = Splitter::new(selection, limits());
         assert!(splitter.feed(file.as_bytes()).unwrap().is_empty());
         let part = worker.aggregate(&splitter.finish().unwrap().unwrap()).unwrap();
@@ -177,9 +188,9 @@ fn one_aggregator_serves_files_of_different_delimiters_and_widths() {
 fn too_many_keys_stop_the_file() {
     let limits = Limits { keys_max: 1_000, ..limits() };
     let sample = Sample::new(100_000).regions(50_000);
-    let mut aggregator = CsvAggregator::new(sample.selection(), limits);
+    let mut aggregator = FileAggregator::new(sample.selection(), limits);
     let error = sample.chunks().find_map(|chunk| aggregator.feed(&chunk).err()).unwrap();
-    assert_eq!(error, CsvError::TooManyKeys { keys_max: 1_000 });
+    assert_eq!(error, FileError::TooManyKeys { keys_max: 1_000 });
     assert_eq!(aggregator.feed(b"1,a,1,\n"), Err(error.clone()));
     assert_eq!(aggregator.finish().err(), Some(error));
 }
@@ -188,14 +199,14 @@ fn too_many_keys_stop_the_file() {
 fn a_quote_left_open_in_a_large_file_is_found_by_its_line() {
     let file = [b"k,v\na,1\n\"b,2\n".to_vec(), b"c,3\n".repeat(300_000)].concat();
     let error = single(&Selection::new("k", "v"), limits(), file.chunks(10_000)).unwrap_err();
-    assert_eq!(error, CsvError::LineTooLong { line: 3, len_max: 1024 * 1024 });
-    assert!(error.to_string().contains("is a quote left open?"));
+    assert_eq!(error, FileError::LineTooLong { line: 3, len_max: 1024 * 1024 });
+    assert!(error.to_string().contains("is a quote left open"));
 }
 
 #[test]
 fn progress_counts_what_was_taken() {
     let sample = Sample::new(50_000).bad_every(100);
-    let mut aggregator = CsvAggregator::new(sample.selection(), limits());
+    let mut aggregator = FileAggregator::new(sample.selection(), limits());
     let mut before = aggregator.progress();
     assert_eq!(before, Progress::default());
     for chunk in sample.chunks() {
@@ -207,24 +218,100 @@ fn progress_counts_what_was_taken() {
     assert!(before.rows > 40_000 && before.bad_lines > 0 && before.keys == 100);
 }
 
+/// Windows of ten seconds by the column `t`.
+fn in_windows(late: Late) -> Option<EventTime> {
+    let windows = Windows::tumbling(Duration::from_secs(10)).unwrap();
+    Some(EventTime { column: "t".to_owned(), windows, late })
+}
+
 #[test]
-fn delimiters_are_checked() {
-    for (text, expected) in [
-        (",", Ok(b',')),
-        (";", Ok(b';')),
-        ("\t", Ok(b'\t')),
-        ("\\t", Ok(b'\t')),
-        ("tab", Ok(b'\t')),
-        ("", Err(DelimiterError)),
-        ("ab", Err(DelimiterError)),
-        ("\"", Err(DelimiterError)),
-        ("\n", Err(DelimiterError)),
-        ("\r", Err(DelimiterError)),
-        ("é", Err(DelimiterError)),
-    ] {
-        assert_eq!(text.parse().map(Delimiter::byte), expected, "{text:?}");
+fn ndjson_gives_what_the_same_rows_give_as_csv() {
+    let sample = Sample::new(20_000).quoted();
+    let csv: Vec<u8> = sample.chunks().flatten().collect();
+    let mut ndjson = Vec::new();
+    for row in sample.rows() {
+        let truth = row.truth.unwrap();
+        let cents = truth.cents;
+        let amount = format!("{}.{:02}", cents.abs() / 100, cents.abs() % 100);
+        let region = serde_json::to_string(&truth.region).unwrap();
+        let sign = if cents < 0 { "-" } else { "" };
+        ndjson.extend(format!("{{\"region\":{region},\"amount\":{sign}{amount}}}\n").into_bytes());
     }
-    assert!(serde_json::from_str::<Delimiter>("34").is_err());
+    let selection = Selection { format: Format::Ndjson, ..sample.selection() };
+    let expected = single(&sample.selection(), limits(), [&csv]).unwrap();
+    assert_eq!(single(&selection, limits(), ndjson.chunks(999)).unwrap(), expected);
+    assert_eq!(pooled(&selection, &ndjson, 5_000, 777), expected);
+}
+
+#[test]
+fn bad_lines_of_ndjson_have_their_numbers() {
+    let file = concat!(
+        "\u{FEFF}{\"k\":\"a\",\"v\":1}\n",
+        "\n",
+        "{\"k\":\"a\",\r\"v\":2}\r\n", // a lone return ends no line
+        "not json\n",
+        "  \t\n",
+        "{\"k\":\"b\",\"v\":\"x\"}\n",
+        "{\"k\":\"b\",\"v\":3}", // 7
+    );
+    let selection = Selection { format: Format::Ndjson, ..Selection::new("k", "v") };
+    for block_len in [1, 20, 1_000] {
+        let report = pooled(&selection, file.as_bytes(), block_len, 3);
+        let bad: Vec<_> = report.bad.iter().map(|bad| (bad.line, bad.reason)).collect();
+        let value = BadReason::Value(ParseDecimalError::NotADecimal);
+        assert_eq!(bad, [(4, BadReason::NotAnObject), (6, value)]);
+        let sums: Vec<_> = report.keys.iter().map(|key| key.sum.to_string()).collect();
+        assert_eq!((report.rows, sums), (3, vec!["3".to_owned(), "3".to_owned()]));
+    }
+    assert_eq!(single(&selection, limits(), [""; 0]).unwrap().rows, 0);
+}
+
+#[test]
+fn a_line_of_ndjson_over_the_limit_is_refused() {
+    let selection = Selection { format: Format::Ndjson, ..Selection::new("k", "v") };
+    let file = [b"{}\n{}\n".to_vec(), vec![b'x'; 2 * 1024 * 1024]].concat();
+    let error = single(&selection, limits(), file.chunks(10_000)).unwrap_err();
+    assert_eq!(error, FileError::LineTooLong { line: 3, len_max: 1024 * 1024 });
+}
+
+#[test]
+fn rows_are_grouped_by_window_and_bad_times_are_bad_lines() {
+    let file = "k,v,t\na,1,0\nb,2,9.999\na,4,10\na,8,1970-01-01T00:00:15Z\na,16,noon\na,32,\n";
+    let selection = Selection { time: in_windows(Late::Include), ..Selection::new("k", "v") };
+    let report = single(&selection, limits(), [file]).unwrap();
+    let groups: Vec<_> = report
+        .keys
+        .iter()
+        .map(|key| (key.window.unwrap().start.millis(), key.key.as_str(), key.sum.to_string()))
+        .map(|(start, key, sum)| format!("{start} {key} {sum}"))
+        .collect();
+    assert_eq!(groups, ["0 a 1", "0 b 2", "10000 a 12"]);
+    let time = BadReason::Time(ParseTimeError::NotATime);
+    let bad: Vec<_> = report.bad.iter().map(|bad| (bad.line, bad.reason)).collect();
+    assert_eq!(bad, [(6, time), (7, time)]);
+}
+
+#[test]
+fn an_empty_field_is_no_distinct_value() {
+    let file = "k,v,user\na,1,x\na,1,\na,1,y\na,1,x\nb,1,\n";
+    let selection = Selection { distinct: Some("user".into()), ..Selection::new("k", "v") };
+    let report = single(&selection, limits(), [file]).unwrap();
+    let distinct: Vec<_> = report.keys.iter().map(|key| key.distinct).collect();
+    assert_eq!(distinct, [Some(2), None]);
+}
+
+/// Late rows by the definition, row by row: the number of them and the sum of all others.
+fn naive_late(times: &[i64], lateness: i64) -> (u64, i64) {
+    let (mut latest, mut late, mut kept) = (i64::MIN, 0, 0);
+    for &time in times {
+        if latest != i64::MIN && time < latest - lateness {
+            late += 1;
+        } else {
+            latest = latest.max(time);
+            kept += 1;
+        }
+    }
+    (late, kept)
 }
 
 /// The rules once more, a byte at a time over the whole file, without any library.
@@ -420,9 +507,28 @@ proptest! {
     }
 
     #[test]
+    fn which_rows_are_late_depends_on_the_file_alone(
+        times in prop::collection::vec(0..60_i64, 0..60),
+        lateness in 0..40_i64,
+        block_len in 1..40_usize,
+    ) {
+        let rows: String = times.iter().map(|time| format!("a,1,{time}\n")).collect();
+        let file = format!("k,v,t\n{rows}");
+        let late = Late::Drop { lateness: Duration::from_secs(lateness as u64) };
+        let selection = Selection { time: in_windows(late), ..Selection::new("k", "v") };
+        let whole = single(&selection, limits(), [&file]).unwrap();
+        prop_assert_eq!(pooled(&selection, file.as_bytes(), block_len, 7), whole.clone());
+        let counts: u64 = whole.keys.iter().map(|key| key.count).sum();
+        let (late, kept) = naive_late(&times, lateness);
+        prop_assert_eq!((whole.late_rows, counts as i64, whole.rows as i64), (late, kept, kept));
+    }
+
+    #[test]
     fn any_bytes_are_taken_without_a_panic(
         chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..6),
     ) {
-        let _ = single(&Selection::new("k", "v"), limits(), chunks);
+        let _ = single(&Selection::new("k", "v"), limits(), &chunks);
+        let selection = Selection { format: Format::Ndjson, ..Selection::new("k", "v") };
+        let _ = single(&selection, limits(), &chunks);
     }
 }
