@@ -12,6 +12,7 @@ mod served;
 mod access;
 mod headers;
 mod hosts;
+mod http2;
 mod load;
 mod responses;
 mod sse;

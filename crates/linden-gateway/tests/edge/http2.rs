@@ -1,0 +1,82 @@
+//! The same over HTTP/2, where each stream is a process.
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::Request;
+use linden::{Address, Cx, Node, Task};
+use linden_gateway::axum::Router;
+use linden_gateway::axum::response::sse::Event;
+use linden_gateway::axum::routing::get;
+use linden_gateway::{EdgeConfig, Gateway, Hosts, Limits, Sse, WebSocketUpgrade};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::unbounded_channel;
+
+use crate::log;
+use crate::served::{serve, until_true};
+
+async fn connect(gateway: &Gateway) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(gateway.local_addr()).await.expect("the gateway listens");
+    let (client, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
+    let _ = Task::spawn_unlinked(connection);
+    client.ready().await.expect("it takes requests")
+}
+
+fn request(host: &str, path: &str) -> Request<()> {
+    let request = Request::get(format!("http://{host}{path}")).header("x-request-id", "over-h2");
+    request.body(()).expect("the request is sound")
+}
+
+// proves: GATE-49, GATE-50
+#[linden::test]
+async fn the_authority_is_the_host_and_the_log_names_the_protocol() {
+    log::keep();
+    let route = |name: &'static str| Router::new().route("/", get(async move || name));
+    let hosts = Hosts::new().host("shop.example", route("shop")).expect("a host");
+    let router = EdgeConfig::default().wrap(hosts.into_router()).expect("the edge is sound");
+    let served = serve(router, Limits::default()).await;
+    let mut client = connect(&served.gateway).await;
+    for (host, status) in [("shop.example:80", 200), ("other.example", 404)] {
+        let (response, _) = client.send_request(request(host, "/"), true).expect("it is sent");
+        assert_eq!(response.await.expect("it answers").status(), status);
+    }
+    until_true(|| log::lines_with("over-h2").len() == 2).await;
+    assert!(log::lines_with("over-h2").iter().all(|line| line.contains("protocol=HTTP/2.0")));
+}
+
+// proves: GATE-55
+#[linden::test]
+async fn a_stream_that_is_reset_ends_its_process(node: Node) {
+    let (births, mut born) = unbounded_channel::<Address<()>>();
+    let news = async move |sse: Sse| {
+        let births = births.clone();
+        sse.from_process(move |mut events, mut cx: Cx<()>| async move {
+            births.send(cx.address()).expect("the test listens");
+            let _ = events.send(Event::default().data("first")).await;
+            loop {
+                cx.recv().await;
+            }
+        })
+    };
+    let served = serve(Router::new().route("/", get(news)), Limits::default()).await;
+    let mut client = connect(&served.gateway).await;
+    let (response, _) =
+        client.send_request(request("shop.example", "/"), true).expect("it is sent");
+    let mut body = response.await.expect("it answers").into_body();
+    assert_eq!(body.data().await.expect("an event").expect("sound"), "data: first\n\n");
+    let process = born.recv().await.expect("it is born");
+    drop(body);
+    node.wait_exit(process.pid()).await;
+    assert_eq!(served.gateway.stats().connections_open, 1);
+}
+
+// proves: GATE-51
+#[linden::test]
+async fn a_websocket_takes_a_connection_of_http_1() {
+    let socket =
+        async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(|_socket, _: Cx<()>| async {});
+    let served = serve(Router::new().route("/", get(socket)), Limits::default()).await;
+    let mut client = connect(&served.gateway).await;
+    let (response, _) =
+        client.send_request(request("shop.example", "/"), true).expect("it is sent");
+    assert_eq!(response.await.expect("it answers").status(), 426);
+}
