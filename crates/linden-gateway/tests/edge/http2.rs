@@ -17,7 +17,8 @@ use crate::served::{serve, until_true};
 async fn connect(gateway: &Gateway) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(gateway.local_addr()).await.expect("the gateway listens");
     let (client, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
-    let _ = Task::spawn_unlinked(connection);
+    // Its process goes on.
+    drop(Task::spawn_unlinked(connection));
     client.ready().await.expect("it takes requests")
 }
 
