@@ -18,6 +18,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
+use crate::hand;
 use crate::id::{LocalPid, Pid};
 use crate::inbox::Inbox;
 use crate::links::Rare;
@@ -641,7 +642,7 @@ pub(crate) unsafe fn lend_count(header: NonNull<Header>) {
 /// # Safety
 /// The caller owns one count and does not use it again.
 pub(crate) unsafe fn wake_counted(header: NonNull<Header>) {
-    if worker::wake_in_hand(header) {
+    if hand::wake_in_hand(header) {
         return;
     }
     // SAFETY: the caller's count keeps the cell.
@@ -664,7 +665,7 @@ pub(crate) unsafe fn wake_counted(header: NonNull<Header>) {
     }
 }
 
-/// Takes counts back that wakes of a process in hand gave up; see [`worker::wake_in_hand`].
+/// Takes counts back that wakes of a process in hand gave up; see [`hand::wake_in_hand`].
 ///
 /// # Safety
 /// The caller owns so many counts and does not use them again. When `is_owner` says so, it owns the process as well.

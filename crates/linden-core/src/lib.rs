@@ -66,6 +66,7 @@ not_under_loom! {
     mod cell;
     mod cx;
     mod deadline;
+    mod hand;
     mod hook;
     mod id;
     mod inbox;

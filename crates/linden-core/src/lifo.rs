@@ -5,7 +5,7 @@
 //! looks for a thief, the thief announces itself and then looks into the slot ([`crate::asymmetric`]). A worker that finds a
 //! thief waits for its decision, some microseconds. What was stolen stays in the slot until the worker comes by.
 //!
-//! A second slot of this kind holds the caller in hand (`worker.rs`): stealable for the same reason.
+//! A second slot of this kind holds the caller in hand (`hand.rs`): stealable for the same reason.
 
 use std::ptr::{self, NonNull};
 

@@ -20,7 +20,7 @@ use crate::cell::{self, Header, WAKER_TABLE, open_signal};
 use crate::idle::Search;
 use crate::introspect::CrashDetail;
 use crate::lifo::LifoSlot;
-use crate::mailbox::{Idle, Link, reverse};
+use crate::mailbox::{Link, reverse};
 use crate::node::{Node, NodeInner};
 use crate::options::PanicOutput;
 use crate::park::{Bed, ParkWord};
@@ -58,7 +58,7 @@ thread_local! {
 /// The part of a worker that others may touch.
 pub(crate) struct Remote {
     pub(crate) lifo: LifoSlot<Header>,
-    /// The caller in hand; see [`Worker::keep_in_hand`].
+    /// The caller in hand; see `hand.rs`.
     pub(crate) hand: LifoSlot<Header>,
     /// `None` in a simulated node, which has no second worker.
     pub(crate) stealer: Option<Stealer<Task>>,
@@ -151,9 +151,9 @@ pub(crate) struct Worker {
     pub(crate) in_core: Cell<bool>,
     lifo_streak: Cell<u32>,
     /// The process that this worker put in its hand, whether or not it was stolen from there.
-    in_hand: Cell<*const Header>,
+    pub(crate) in_hand: Cell<*const Header>,
     /// How often it was woken there, each time with a count that is owed to it.
-    hand_wakes: Cell<u32>,
+    pub(crate) hand_wakes: Cell<u32>,
     tick: Cell<u32>,
     /// Since the node's start.
     last_poll: Cell<Duration>,
@@ -181,21 +181,6 @@ pub(crate) fn schedule(cell: NonNull<Header>) {
             keep.inner().inject(cell);
         }
     });
-}
-
-/// Wakes a process that this worker has in hand: it needs no notice in its mailbox, for it is looked at when the process that
-/// runs is through. The count of the one who wakes it is owed to it until then. `false`: it is not in hand.
-pub(crate) fn wake_in_hand(cell: NonNull<Header>) -> bool {
-    with_here(|worker| {
-        let Some(worker) = worker.filter(|worker| worker.in_hand() == Some(cell)) else {
-            return false;
-        };
-        let is_here = worker.remote().hand.holds(cell);
-        if is_here {
-            worker.hand_wakes.set(worker.hand_wakes.get() + 1);
-        }
-        is_here
-    })
 }
 
 /// The process that is polled here and now, if `waker` is its own: not the waker of some combinator inside of it.
@@ -471,49 +456,6 @@ impl Worker {
         if self.in_reactor.get() {
             self.remote().unpark();
         }
-    }
-
-    /// The process that this worker has put in its hand.
-    pub(crate) fn in_hand(&self) -> Option<NonNull<Header>> {
-        NonNull::new(self.in_hand.get().cast_mut())
-    }
-
-    /// Keeps a process that waits for something else than mail, mostly a caller, while the process that it just woke runs:
-    /// the answer then wakes it without two changes of its mailbox word. It stays `RUNNING`, and this worker its owner, for
-    /// one activation of another process; the watch may steal it when that one takes long.
-    pub(crate) fn keep_in_hand(&self, cell: NonNull<Header>) -> bool {
-        self.settle_hand();
-        // Never true in a simulated node, whose workers do not fill the slot.
-        let keeps = !self.remote().lifo.is_empty();
-        if keeps {
-            self.in_hand.set(cell.as_ptr());
-            let displaced = self.remote().hand.put(cell);
-            debug_assert!(displaced.is_none(), "the hand was empty");
-        }
-        keeps
-    }
-
-    /// Decides about the process in hand when another one has run: it runs next if it was woken or has mail, and goes idle
-    /// otherwise. Says whether it is to run.
-    pub(crate) fn settle_hand(&self) -> bool {
-        let Some(held) = self.in_hand() else {
-            return false;
-        };
-        self.in_hand.set(ptr::null());
-        let wakes = self.hand_wakes.take();
-        let is_owner = self.remote().hand.take().is_some();
-        // SAFETY: each wake left its count; what was put in the hand and is still there is this worker's.
-        unsafe { cell::take_back(held, wakes, is_owner) };
-        if !is_owner {
-            return false;
-        }
-        // SAFETY: owned, so it lives.
-        let mail = unsafe { &held.as_ref().mail };
-        if wakes == 0 && mail.try_idle(Idle::Signals) {
-            return false;
-        }
-        self.push_woken(held);
-        true
     }
 
     /// Makes a process runnable again that used up its budget: it goes to the back.
