@@ -38,18 +38,21 @@ const TABLE: &[Row] = &[
     // An order is reserved, paid and told: the one service that drives its siblings.
     Row {
         from: "shop-orders",
-        normal: &[
-            "linden",
-            "shop-billing",
-            "shop-catalog",
-            "shop-notifications",
-            "shop-storage",
-        ],
+        normal: &["linden", "shop-billing", "shop-catalog", "shop-notifications", "shop-storage"],
         dev: &[],
     },
     Row {
         from: "shop-web",
-        normal: &["linden", "linden-gateway", "shop-auth", "shop-billing", "shop-data-processing"],
+        normal: &[
+            "linden",
+            "linden-gateway",
+            "shop-auth",
+            "shop-billing",
+            "shop-catalog",
+            "shop-data-processing",
+            "shop-notifications",
+            "shop-orders",
+        ],
         dev: &[],
     },
     Row {
@@ -59,7 +62,10 @@ const TABLE: &[Row] = &[
             "linden-gateway",
             "shop-auth",
             "shop-billing",
+            "shop-catalog",
             "shop-data-processing",
+            "shop-notifications",
+            "shop-orders",
             "shop-web",
         ],
         dev: &[],

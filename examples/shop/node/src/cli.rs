@@ -9,13 +9,14 @@ use std::{
     time::Duration,
 };
 
+use crate::{demo::DemoArgs, verify::VerifyArgs};
 use clap::{Args, Parser, Subcommand};
 use linden::config::duration;
 use shop_data_processing::{
     Delimiter, Format, LatePolicy, Measure, Options, OptionsError, Selection,
 };
 
-/// The shop: accounts, payments and aggregation of files as applications of one Linden node.
+/// The shop: accounts, payments, orders and aggregation of files as applications of one Linden node.
 #[derive(Debug, Parser)]
 #[command(name = "shop", version, args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
@@ -24,6 +25,8 @@ Examples:
   shop --listen 127.0.0.1:0 --data shop-2   serve on a free port, with data of its own
   shop ingest sales.csv --key region --value amount
   shop ingest day.ndjson.gz --key user.city --value price --time at --window 1h --csv
+  shop demo --visitors 64 --seconds 30      a load for the shop on 127.0.0.1:4000
+  shop verify --data shop-2                 whether its books agree, when it does not run
 ")]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -46,6 +49,10 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Aggregate a file of CSV or NDJSON, also as gzip or zstd, and print the result
     Ingest(IngestArgs),
+    /// Let visitors use a running shop, and show how it does
+    Demo(DemoArgs),
+    /// Check the files of a shop that does not run
+    Verify(VerifyArgs),
 }
 
 /// Flags of `shop run`.
@@ -152,7 +159,7 @@ impl IngestArgs {
 }
 
 /// An address and port. Of names only `localhost` is known: others would have to be looked up.
-fn listen_address(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
     let port_here = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
     match port_here {
         Some(port) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
@@ -281,6 +288,14 @@ mod tests {
     }
 
     #[test]
+    fn demo_and_verify_have_defaults() {
+        let Ok(Command::Demo(args)) = parse("demo") else { panic!("not demo") };
+        assert_eq!((args.shop.to_string().as_str(), args.visitors), ("127.0.0.1:4000", 16));
+        let Ok(Command::Verify(args)) = parse("verify --data here") else { panic!("not verify") };
+        assert_eq!(args.data.to_str(), Some("here"));
+    }
+
+    #[test]
     fn mistakes_are_refused() {
         for (line, kind) in [
             ("ingest", ErrorKind::MissingRequiredArgument),
@@ -294,6 +309,8 @@ mod tests {
             ("ingest f --key a --value b --time t --window 5", ErrorKind::ValueValidation),
             ("ingest f --key a --value b --csv --json", ErrorKind::ArgumentConflict),
             ("ingest f --key a --value b --svg mode", ErrorKind::ValueValidation),
+            ("demo --visitors 0", ErrorKind::ValueValidation),
+            ("demo --shop example.org:80", ErrorKind::ValueValidation),
             ("--listen", ErrorKind::InvalidValue),
             ("--lisen 127.0.0.1:0", ErrorKind::UnknownArgument),
             ("serve", ErrorKind::InvalidSubcommand),
@@ -317,7 +334,18 @@ mod tests {
         let text = include_str!("../../linden.toml");
         let tables: toml::Table = text.parse().unwrap();
         let names: Vec<&str> = tables.keys().map(String::as_str).collect();
-        assert_eq!(names, ["auth", "billing", "data_processing", "log", "node", "web"]);
+        let expected = [
+            "auth",
+            "billing",
+            "catalog",
+            "data_processing",
+            "log",
+            "node",
+            "notifications",
+            "orders",
+            "web",
+        ];
+        assert_eq!(names, expected);
         assert_eq!(tables["auth"]["access_ttl"].as_str(), Some("15m"));
         assert!(listen_address(tables["web"]["listen"].as_str().unwrap()).is_ok());
     }

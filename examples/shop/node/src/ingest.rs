@@ -24,7 +24,7 @@ pub(crate) async fn ingest(node: NodeBuilder, args: IngestArgs) -> Result<(), Bo
         .map_err(|error| format!("cannot read {}: {error}", args.file.display()))?;
     let booted = node
         .name("shop-ingest@127.0.0.1")
-        .other_tables(&["auth", "billing", "web"])
+        .other_tables(&["auth", "billing", "catalog", "notifications", "orders", "web"])
         .set("log", "level", "warn")
         .application(DataProcessingApp)
         .boot()

@@ -5,9 +5,11 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod demo;
 mod failure;
 mod ingest;
 mod run;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -24,6 +26,8 @@ async fn main(node: NodeBuilder) -> ExitCode {
     let ended = match Cli::parse().chosen() {
         Command::Run(args) => run::run(node, args).await,
         Command::Ingest(args) => ingest::ingest(node, args).await,
+        Command::Demo(args) => demo::demo(node, args).await,
+        Command::Verify(args) => verify::verify(&args),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,7 +8,10 @@ use std::{
 use linden::{Ready, prelude::*};
 use shop_auth::AuthApp;
 use shop_billing::BillingApp;
+use shop_catalog::CatalogApp;
 use shop_data_processing::DataProcessingApp;
+use shop_notifications::NotificationsApp;
+use shop_orders::OrdersApp;
 use shop_web::WebApp;
 
 use crate::cli::RunArgs;
@@ -19,6 +22,9 @@ pub(crate) async fn run(node: NodeBuilder, args: RunArgs) -> Result<(), BoxError
     let node = with_flags(node.name("shop@127.0.0.1"), &args)
         .application(AuthApp)
         .application(BillingApp)
+        .application(CatalogApp)
+        .application(NotificationsApp)
+        .application(OrdersApp)
         .application(DataProcessingApp)
         .application(web.clone())
         .on_ready(move |ready| announce(ready, &web));
@@ -34,9 +40,10 @@ fn with_flags(mut node: NodeBuilder, args: &RunArgs) -> NodeBuilder {
         node = node.set("web", "listen", listen);
     }
     if let Some(data) = &args.data {
-        let file = |name: &str| Path::new(data).join(name).display().to_string();
-        node = node.set("auth", "path", file("auth.redb"));
-        node = node.set("billing", "path", file("billing.redb"));
+        for application in ["auth", "billing", "catalog", "notifications", "orders"] {
+            let file = Path::new(data).join(application).with_extension("redb");
+            node = node.set(application, "path", file.display());
+        }
     }
     node
 }

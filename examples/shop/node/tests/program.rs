@@ -35,7 +35,7 @@ fn it_says_once_what_runs_and_where() {
     for words in [
         "shop@127.0.0.1 is ready after ",
         "workers       ",
-        "applications  auth, billing, data_processing, web",
+        "applications  auth, billing, catalog, notifications, orders, data_processing, web",
         "processes     ",
         &format!("serving       http://{}/", shop.address),
     ] {
@@ -45,7 +45,11 @@ fn it_says_once_what_runs_and_where() {
     let ended = shop.ended();
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{}", ended.stderr);
     let files: Vec<_> = fs::read_dir(directory.path().join("data")).unwrap().collect();
-    assert_eq!(files.len(), 3, "{files:?}");
+    assert_eq!(
+        files.len(),
+        6,
+        "a file for each application that keeps something, and the key: {files:?}"
+    );
 }
 
 #[test]
@@ -183,4 +187,37 @@ fn data_that_cannot_be_written_end_it_with_1_and_the_mend() {
         &["application auth", "data/auth.redb are in use", "other shop", "--data"],
     );
     drop(running);
+}
+
+#[test]
+fn visitors_find_their_money_and_the_files_agree_afterwards() {
+    let directory = tempfile::tempdir().unwrap();
+    let shop = serve(directory.path());
+    let address = shop.address.to_string();
+    let args = ["demo", "--shop", &address, "--visitors", "4", "--seconds", "2"];
+    let demo = run(&mut self::shop(directory.path(), &args));
+    assert_eq!(demo.code, Some(0), "{}", demo.stderr);
+    for words in ["route  ", "POST /payments", "4 visitors hold", "balances agree"] {
+        assert!(demo.stdout.contains(words), "{words:?} is not in:\n{}", demo.stdout);
+    }
+    assert!(demo.stderr.contains("requests/s"), "{}", demo.stderr);
+    shop.terminate();
+    assert_eq!(shop.ended().code, Some(0));
+
+    let verified = run(&mut self::shop(directory.path(), &["verify"]));
+    assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""), "{}", verified.stdout);
+    assert_eq!(verified.stdout.lines().filter(|line| line.starts_with("  ok  ")).count(), 7);
+    fs::remove_file(directory.path().join("data/orders.redb")).unwrap();
+    let verified = run(&mut self::shop(directory.path(), &["verify"]));
+    assert_eq!((verified.code, verified.stderr.as_str()), (Some(1), "error: 1 checks failed\n"));
+    assert!(verified.stdout.contains("FAIL  orders: "), "{}", verified.stdout);
+}
+
+#[test]
+fn a_demo_without_a_shop_says_how_to_start_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let demo = run(&mut shop(directory.path(), &["demo", "--shop", &nobody]));
+    assert_eq!(demo.code, Some(1));
+    assert!(demo.stderr.contains("`shop run`"), "{}", demo.stderr);
 }

@@ -10,7 +10,7 @@ use linden::prelude::*;
 use linden_gateway::{Gateway, Limits};
 use serde::Deserialize;
 
-use crate::routes;
+use crate::routes::{self, Chaos};
 
 /// The HTTP edge. Clones are the same one.
 #[derive(Clone, Debug, Default)]
@@ -35,13 +35,15 @@ impl WebApp {
 
 impl Application for WebApp {
     const NAME: &'static str = "web";
-    const DEPENDS_ON: &'static [&'static str] = &["auth", "billing", "data_processing"];
+    const DEPENDS_ON: &'static [&'static str] =
+        &["auth", "billing", "catalog", "data_processing", "notifications", "orders"];
     type Config = WebConfig;
 
     /// The socket is opened here: a port that is taken is an error of the start, and requests that
     /// come during a restart of the gateway wait in the socket.
     fn start(&self, config: WebConfig) -> Result<Supervisor, BoxError> {
-        let gateway = Gateway::bind(config.listen, routes::router(), config.limits)?;
+        let chaos = if config.chaos { Chaos::On } else { Chaos::Off };
+        let gateway = Gateway::bind(config.listen, routes::router(chaos), config.limits)?;
         let child = gateway.child();
         let running = Running { gateway, drain_grace: config.drain_grace };
         self.running.set(running).map_err(|_| "the application web is started twice")?;
@@ -51,7 +53,13 @@ impl Application for WebApp {
     /// Requests that were begun are answered while the services still run; new ones are refused.
     async fn prepare_stop(&self) {
         if let Some(running) = self.running.get() {
-            running.gateway.drain(running.drain_grace).await;
+            let drained = running.gateway.drain(running.drain_grace).await;
+            if drained.cut > 0 {
+                tracing::warn!(
+                    cut = drained.cut,
+                    "requests were cut off: web.drain_grace was over"
+                );
+            }
         }
     }
 }
@@ -67,6 +75,8 @@ pub struct WebConfig {
     pub drain_grace: Duration,
     /// What one connection may use.
     pub limits: Limits,
+    /// Whether anybody may make services suffer, by `POST /chaos/billing`; for tests and demonstrations.
+    pub chaos: bool,
 }
 
 impl Default for WebConfig {
@@ -75,6 +85,7 @@ impl Default for WebConfig {
             listen: (Ipv4Addr::LOCALHOST, 4000).into(),
             drain_grace: 10.secs(),
             limits: Limits::default(),
+            chaos: false,
         }
     }
 }

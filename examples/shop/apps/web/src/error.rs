@@ -2,7 +2,7 @@
 //!
 //! The one place where the services' errors become statuses.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, fmt::Display, time::Duration};
 
 use linden::CallError;
 use linden_gateway::{
@@ -15,8 +15,11 @@ use linden_gateway::{
 };
 use serde_json::json;
 use shop_auth::{AuthError, TokenError};
-use shop_billing::PaymentError;
+use shop_billing::{ChaosIsOff, PaymentError, StatementError};
+use shop_catalog::CatalogError;
 use shop_data_processing::IngestError;
+use shop_notifications::NotificationsError;
+use shop_orders::OrdersError;
 
 /// Why a request has no success to show.
 #[derive(Debug)]
@@ -32,6 +35,11 @@ pub(crate) enum ApiError {
 impl ApiError {
     pub(crate) fn refused(status: StatusCode, error: impl Into<String>) -> ApiError {
         ApiError::Refused { status, error: error.into() }
+    }
+
+    /// What axum says of a path or a query that does not fit.
+    pub(crate) fn bad_request(rejection: impl Display) -> ApiError {
+        ApiError::refused(StatusCode::BAD_REQUEST, rejection.to_string())
     }
 
     fn of(status: StatusCode, error: &dyn Error) -> ApiError {
@@ -81,6 +89,53 @@ impl From<PaymentError> for ApiError {
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         ApiError::of(status, &error)
+    }
+}
+
+impl From<StatementError> for ApiError {
+    fn from(error: StatementError) -> ApiError {
+        match error {
+            StatementError::Overloaded(_) => ApiError::overloaded(),
+            _ => ApiError::of(StatusCode::BAD_REQUEST, &error),
+        }
+    }
+}
+
+impl From<ChaosIsOff> for ApiError {
+    fn from(error: ChaosIsOff) -> ApiError {
+        ApiError::of(StatusCode::FORBIDDEN, &error)
+    }
+}
+
+impl From<CatalogError> for ApiError {
+    fn from(error: CatalogError) -> ApiError {
+        let status = match error {
+            CatalogError::Overloaded(_) => return ApiError::overloaded(),
+            CatalogError::UnknownItem { .. } => StatusCode::NOT_FOUND,
+            _ => StatusCode::CONFLICT,
+        };
+        ApiError::of(status, &error)
+    }
+}
+
+impl From<OrdersError> for ApiError {
+    fn from(error: OrdersError) -> ApiError {
+        let status = match error {
+            OrdersError::Overloaded(_)
+            | OrdersError::TooManyRunning { .. }
+            | OrdersError::Unavailable { .. } => return ApiError::overloaded(),
+            OrdersError::NoSuchOrder { .. } => StatusCode::NOT_FOUND,
+            OrdersError::KeyReuse { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::CONFLICT,
+        };
+        ApiError::of(status, &error)
+    }
+}
+
+impl From<NotificationsError> for ApiError {
+    /// Whatever is wrong, it is too much at the moment.
+    fn from(_: NotificationsError) -> ApiError {
+        ApiError::overloaded()
     }
 }
 

@@ -9,7 +9,10 @@ use linden_gateway::axum::{
 use serde_json::{Value, json};
 use shop_auth::AuthService;
 use shop_billing::BillingService;
+use shop_catalog::CatalogService;
 use shop_data_processing::IngestService;
+use shop_notifications::NotificationsService;
+use shop_orders::OrdersService;
 
 /// The node lives: it has just answered.
 pub(crate) async fn alive() -> Json<Value> {
@@ -20,10 +23,24 @@ pub(crate) async fn alive() -> Json<Value> {
 pub(crate) async fn ready() -> Response {
     let (auth, billing, ingest) =
         (AuthService::named(), BillingService::named(), IngestService::named());
+    let (catalog, notifications, orders) =
+        (CatalogService::named(), NotificationsService::named(), OrdersService::named());
+    // Side by side: one that hangs costs one second, not one for each behind it.
+    let answers = tokio::join!(
+        auth.ping().timeout(1.secs()),
+        billing.ping().timeout(1.secs()),
+        catalog.ping().timeout(1.secs()),
+        ingest.ping().timeout(1.secs()),
+        notifications.ping().timeout(1.secs()),
+        orders.ping().timeout(1.secs()),
+    );
     let answers = [
-        ("auth_service", auth.ping().timeout(1.secs()).await),
-        ("billing_service", billing.ping().timeout(1.secs()).await),
-        ("ingest_service", ingest.ping().timeout(1.secs()).await),
+        ("auth_service", answers.0),
+        ("billing_service", answers.1),
+        ("catalog_service", answers.2),
+        ("ingest_service", answers.3),
+        ("notifications_service", answers.4),
+        ("orders_service", answers.5),
     ];
     let is_ready = answers.iter().all(|(_, answer)| answer.is_ok());
     let services: Value =

@@ -11,10 +11,12 @@
 
 mod accounts;
 mod app;
+mod chaos;
 mod error;
 mod files;
 mod health;
 mod json;
+mod orders;
 mod payments;
 mod routes;
 

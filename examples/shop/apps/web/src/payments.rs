@@ -1,16 +1,20 @@
-//! `POST /payments` and `GET /balance`.
+//! `POST /payments`, `POST /payments/{sequence}/refunds`, `GET /balance` and `GET /statement`.
 
 use std::time::Duration;
 
 use linden::{Call, CallError};
 use linden_gateway::axum::{
     Json,
-    extract::FromRequestParts,
+    extract::{
+        FromRequestParts, Path, Query,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::{StatusCode, request::Parts},
 };
 use serde::{Deserialize, Serialize};
 use shop_billing::{
-    Balances, BillingService, Cents, Currency, IdempotencyKey, Overload, Receipt, UserId,
+    Balances, BillingService, Cents, Currency, IdempotencyKey, Overload, Page, Receipt, Sequence,
+    Statement, UserId,
 };
 
 use crate::{accounts::User, error::ApiError, json::Body};
@@ -41,6 +45,29 @@ pub(crate) async fn pay(
     Ok(Json(receipt))
 }
 
+/// Gives a payment back, or a part of it: it is named by the sequence of its receipt.
+pub(crate) async fn refund(
+    User(user_id): User,
+    Key(key): Key,
+    payment: Result<Path<Sequence>, PathRejection>,
+    Body(Amount { amount, currency }): Body<Amount>,
+) -> Result<Json<Receipt>, ApiError> {
+    let Path(payment) = payment.map_err(ApiError::bad_request)?;
+    let (billing, amount) = (BillingService::named(), amount.of(currency));
+    let receipt = repeated(|| billing.refund(user_id, payment, amount, key.clone())).await??;
+    Ok(Json(receipt))
+}
+
+/// `?limit=50&after=SEQUENCE`; `next` of one page is `after` of the next one.
+pub(crate) async fn statement(
+    User(user_id): User,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<Statement>, ApiError> {
+    let Query(page) = page.map_err(ApiError::bad_request)?;
+    let billing = BillingService::named();
+    Ok(Json(repeated(|| billing.statement(user_id, page)).await??))
+}
+
 #[derive(Serialize)]
 pub(crate) struct Balance {
     user_id: UserId,
@@ -58,7 +85,7 @@ pub(crate) async fn balance(User(user_id): User) -> Result<Json<Balance>, ApiErr
 ///
 /// Only for calls that do no harm when they are made twice. A payment is one by its idempotency key:
 /// if the crash came after the commit, the second call gets the receipt of the first.
-async fn repeated<'c, R>(call: impl Fn() -> Call<'c, R>) -> Result<R, CallError> {
+pub(crate) async fn repeated<'c, R>(call: impl Fn() -> Call<'c, R>) -> Result<R, CallError> {
     for pause in REPEAT_PAUSES {
         match call().await {
             Err(CallError::Exited(_) | CallError::NoProc) => tokio::time::sleep(pause).await,
@@ -69,7 +96,7 @@ async fn repeated<'c, R>(call: impl Fn() -> Call<'c, R>) -> Result<R, CallError>
 }
 
 /// The request's `Idempotency-Key`.
-pub(crate) struct Key(IdempotencyKey);
+pub(crate) struct Key(pub(crate) IdempotencyKey);
 
 impl<S: Send + Sync> FromRequestParts<S> for Key {
     type Rejection = ApiError;

@@ -10,13 +10,22 @@ use linden_gateway::{
     },
 };
 
-use crate::{accounts, error::ApiError, files, health, payments};
+use crate::{accounts, chaos, error::ApiError, files, health, orders, payments};
 
-/// Every route of the shop; `index.html` lists them for people.
-pub(crate) fn router() -> Router {
+/// Whether services may be made to suffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chaos {
+    On,
+    Off,
+}
+
+/// Every route of the shop; `index.html` lists them for people. Those of `chaos` are there on demand.
+pub(crate) fn router(chaos: Chaos) -> Router {
     // A file may be of any length: it is read as a stream, and its client is waited for as long as it sends.
     let of_files = RouteLimits::new().unlimited_body().no_request_timeout();
-    Router::new()
+    // An event stream goes on until its client leaves.
+    let of_streams = RouteLimits::new().no_request_timeout();
+    let router = Router::new()
         .route("/", get(Html(include_str!("index.html"))))
         .route("/register", post(accounts::register))
         .route("/login", post(accounts::log_in))
@@ -24,7 +33,15 @@ pub(crate) fn router() -> Router {
         .route("/logout", post(accounts::log_out))
         .route("/logout/everywhere", post(accounts::log_out_everywhere))
         .route("/payments", post(payments::pay))
+        .route("/payments/{sequence}/refunds", post(payments::refund))
         .route("/balance", get(payments::balance))
+        .route("/statement", get(payments::statement))
+        .route("/items", get(orders::items))
+        .route("/items/{sku}", get(orders::item))
+        .route("/orders", get(orders::orders).post(orders::place))
+        .route("/orders/updates", get(orders::updates).layer(of_streams))
+        .route("/orders/{id}", get(orders::order).delete(orders::cancel))
+        .route("/inbox", get(orders::inbox))
         .route("/ingest", post(files::ingest).layer(of_files))
         .route("/jobs", get(files::jobs))
         .route("/jobs/{id}", get(files::job).delete(files::cancel))
@@ -32,7 +49,12 @@ pub(crate) fn router() -> Router {
         .route("/jobs/{id}/report.csv", get(files::report_csv))
         .route("/jobs/{id}/report.svg", get(files::report_svg))
         .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+        .route("/readyz", get(health::ready));
+    let router = match chaos {
+        Chaos::On => router.route("/chaos/billing", post(chaos::billing)),
+        Chaos::Off => router,
+    };
+    router
         .fallback(|| async { ApiError::refused(StatusCode::NOT_FOUND, "no such route; see /") })
         .method_not_allowed_fallback(|| async {
             ApiError::refused(StatusCode::METHOD_NOT_ALLOWED, "no such method here; see /")

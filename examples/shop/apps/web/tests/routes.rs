@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails its test")]
 
+#[path = "support/events.rs"]
+mod events;
 #[path = "../../../node/tests/support/http.rs"]
 mod http;
 #[path = "../../../node/tests/support/shop.rs"]
 mod shop;
 
+use events::Events;
 use http::{Client, Response};
 use linden::{Reason, SupervisorRef};
 use serde_json::{Value, json};
@@ -316,5 +319,111 @@ fn the_page_lists_the_routes_and_others_are_refused() {
     assert_eq!(client.get("/healthz", &[]).json(), json!({ "status": "alive" }));
     check_refusal(&client.get("/nothing", &[]), 404, "no such route");
     check_refusal(&client.get("/payments", &[]), 405, "no such method");
+    shop.stop();
+}
+
+#[test]
+fn a_payment_is_given_back_in_parts_and_the_statement_has_both() {
+    let shop = Shop::boot(&[]);
+    let mut client = Client::connect(shop.address);
+    let (_, bearer) = shop::log_in(&mut client, "ada");
+    let paid = client.post("/payments", &payment(&bearer, "p"), r#"{"amount":1000}"#);
+    let sequence = paid.json()["sequence"].as_u64().unwrap();
+    let refunds = format!("/payments/{sequence}/refunds");
+    let refund = client.post(&refunds, &payment(&bearer, "r"), r#"{"amount":400}"#);
+    assert_eq!((refund.status, refund.json()["of"].as_u64()), (200, Some(sequence)));
+    let again = client.post(&refunds, &payment(&bearer, "r"), r#"{"amount":400}"#);
+    assert_eq!(again.json(), refund.json(), "it is not given back twice");
+
+    let me = [("authorization", &*bearer)];
+    let balance = client.get("/balance", &me).json();
+    assert_eq!(balance["balances"], json!({ "EUR": 600 }));
+    let newest = client.get("/statement?limit=1", &me).json();
+    assert_eq!(newest["lines"], json!([refund.json()]));
+    let older = client.get(&format!("/statement?after={}", newest["next"]), &me).json();
+    assert_eq!((&older["lines"], &older["next"]), (&json!([paid.json()]), &Value::Null));
+
+    let above = client.post(&refunds, &payment(&bearer, "s"), r#"{"amount":601}"#);
+    check_refusal(&above, 422, "6.00 EUR");
+    let nobodys = client.post("/payments/99/refunds", &payment(&bearer, "t"), r#"{"amount":1}"#);
+    check_refusal(&nobodys, 422, "no payment 99");
+    check_refusal(
+        &client.post("/payments/x/refunds", &payment(&bearer, "t"), r#"{"amount":1}"#),
+        400,
+        "",
+    );
+    check_refusal(&client.get("/statement?limit=201", &me), 400, "1 to 200");
+    check_refusal(&client.get("/statement?limit=x", &me), 400, "");
+    check_refusal(&client.get("/statement", &[]), 401, "");
+    shop.stop();
+}
+
+#[test]
+fn an_order_is_paid_and_told_live_and_in_the_inbox() {
+    let shop = Shop::boot(&[]);
+    let mut client = Client::connect(shop.address);
+    let (_, bearer) = shop::log_in(&mut client, "ada");
+    let me = [("authorization", &*bearer)];
+    let items = client.get("/items?limit=2", &[]).json();
+    assert_eq!(items["items"].as_array().unwrap().len(), 2);
+    let tea = client.get("/items/tea-linden", &[]).json();
+    let price = tea["price"]["cents"].as_i64().unwrap();
+
+    let mut updates = Events::open(shop.address, "/orders/updates", &bearer);
+    assert_eq!(updates.next(), ("open".to_owned(), "from now on".to_owned()));
+    let lines = r#"{"lines":[{"sku":"tea-linden","quantity":2}]}"#;
+    let placed = client.post("/orders", &payment(&bearer, "o"), lines);
+    assert_eq!(placed.status, 201, "{placed:?}");
+    let id = placed.json()["id"].as_u64().unwrap();
+    let kinds: Vec<String> = std::iter::repeat_with(|| {
+        let (event, data) = updates.next();
+        assert_eq!(event, "order");
+        let notice: Value = serde_json::from_str(&data).unwrap();
+        assert_eq!(notice["order_id"].as_u64(), Some(id));
+        notice["kind"].as_str().unwrap().to_owned()
+    })
+    .take(3)
+    .collect();
+    assert_eq!(kinds, ["reserved", "paid", "completed"]);
+
+    let order = client.get(&format!("/orders/{id}"), &me).json();
+    assert_eq!(order["stage"]["Completed"]["total"]["cents"].as_i64(), Some(2 * price));
+    assert_eq!(client.get("/orders", &me).json()["orders"], json!([order]));
+    let balance = client.get("/balance", &me).json();
+    assert_eq!(balance["balances"]["EUR"].as_i64(), Some(2 * price));
+    let inbox = client.get("/inbox", &me).json();
+    let last = &inbox["messages"][0]["notice"];
+    assert_eq!((&last["kind"], &last["order_id"]), (&json!("completed"), &json!(id)));
+    let again = client.post("/orders", &payment(&bearer, "o"), lines);
+    assert_eq!(again.json()["id"].as_u64(), Some(id), "it is not placed twice");
+
+    let (_, stranger) = shop::log_in(&mut client, "bob");
+    let strangers = [("authorization", &*stranger)];
+    check_refusal(&client.get(&format!("/orders/{id}"), &strangers), 404, "no order");
+    let cancel = client.request("DELETE", &format!("/orders/{id}"), &me, b"").unwrap();
+    check_refusal(&cancel, 409, "cannot be cancelled");
+    check_refusal(&client.get("/items/no-such-thing", &[]), 404, "no-such-thing");
+    let nothing = client.post("/orders", &payment(&bearer, "x"), r#"{"lines":[]}"#);
+    check_refusal(&nothing, 422, "1 to 50 lines");
+    shop.stop();
+}
+
+#[test]
+fn chaos_is_there_when_web_and_billing_allow_it() {
+    let shop = Shop::boot(&[]);
+    let crash = r#"{"part":"service","fault":"crash"}"#;
+    let answer = Client::connect(shop.address).post("/chaos/billing", &[], crash);
+    check_refusal(&answer, 404, "no such route");
+    shop.stop();
+    let shop = Shop::boot(&[("web", "chaos", "true")]);
+    let answer = Client::connect(shop.address).post("/chaos/billing", &[], crash);
+    check_refusal(&answer, 403, "billing.chaos");
+    shop.stop();
+    let shop = Shop::boot(&[("web", "chaos", "true"), ("billing", "chaos", "true")]);
+    let mut client = Client::connect(shop.address);
+    assert_eq!(client.post("/chaos/billing", &[], crash).status, 204);
+    let (_, bearer) = shop::log_in(&mut client, "ada");
+    let paid = client.post("/payments", &payment(&bearer, "p"), r#"{"amount":5}"#);
+    assert_eq!(paid.status, 200, "it is back: {paid:?}");
     shop.stop();
 }

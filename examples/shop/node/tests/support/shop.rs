@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use linden::{Booted, Node, NodeBuilder};
 use shop_auth::{AuthApp, UserId};
 use shop_billing::BillingApp;
+use shop_catalog::CatalogApp;
 use shop_data_processing::DataProcessingApp;
+use shop_notifications::NotificationsApp;
+use shop_orders::OrdersApp;
 use shop_web::WebApp;
 use tempfile::TempDir;
 
@@ -23,18 +26,22 @@ impl Shop {
     /// Boots with these keys of the configuration set: table, key, value.
     pub(crate) fn boot(config: &[(&str, &str, &str)]) -> Shop {
         let directory = tempfile::tempdir().expect("a directory");
-        let file = |name: &str| directory.path().join(name).display().to_string();
         let web = WebApp::default();
         let mut node = NodeBuilder::new()
             .application(AuthApp)
             .application(BillingApp)
+            .application(CatalogApp)
+            .application(NotificationsApp)
+            .application(OrdersApp)
             .application(DataProcessingApp)
             .application(web.clone())
             .foreign_logging()
             .set("web", "listen", "127.0.0.1:0")
-            .set("auth", "path", file("auth.redb"))
-            .set("auth", "hash_cost", "{ memory_kib = 8, passes = 1, lanes = 1 }")
-            .set("billing", "path", file("billing.redb"));
+            .set("auth", "hash_cost", "{ memory_kib = 8, passes = 1, lanes = 1 }");
+        for application in ["auth", "billing", "catalog", "notifications", "orders"] {
+            let file = directory.path().join(application).with_extension("redb");
+            node = node.set(application, "path", file.display());
+        }
         for (table, key, value) in config {
             node = node.set(table, key, value);
         }
