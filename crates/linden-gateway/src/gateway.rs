@@ -153,7 +153,7 @@ impl Gateway {
 
     /// Ends the gateway in good order; call it before its child is stopped, as in `Application::prepare_stop`.
     ///
-    /// The socket is closed, after those who already wait at it are let in; requests that are being served end, and their
+    /// The socket is closed, after those who already wait at it are let in as far as there is room; requests that are being served end, and their
     /// responses say `connection: close`; idle connections are closed at once, those that have not sent anything yet after
     /// one second. WebSockets get a close frame with code 1001, and have 5 s to answer it; event streams end. What is left
     /// after `grace` is ended. Afterwards the address is free and the gateway cannot be started

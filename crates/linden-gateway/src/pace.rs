@@ -263,7 +263,8 @@ impl Pace {
                 *since = now;
                 DrainNow::WithResponse
             }
-            Phase::Handling { .. } => DrainNow::WithResponse,
+            // A request that was begun is served, also when no more than a part of its head has come.
+            Phase::Head { .. } | Phase::Handling { .. } => DrainNow::WithResponse,
             Phase::Streams { since, .. } => {
                 *since = now;
                 DrainNow::Yes

@@ -25,8 +25,8 @@ pub use events::CrashReporter;
 pub use gen_server::{Context, GenServer, Handled, Init, ServerRef, Start, named, named_on};
 pub use linden_core::{
     Address, Call, CallError, Cx, Flush, Info, Mail, MailRef, Message, Named, Node, NodeId,
-    NodeOptions, Pid, Reason, Ref, Reply, TimerRef, block_on, current_process, reply_channel,
-    spawn, spawn_link,
+    NodeOptions, Pid, ProcessInfo, ProcessRow, Reason, Ref, Reply, Status, TimerRef, block_on,
+    current_process, reply_channel, spawn, spawn_link,
 };
 pub use linden_macros::{gen_server, main, test};
 pub use node::{Booted, NodeBuilder, NodeError, Ready};

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linden::{Node, Reason, Task};
+use linden::{Node, Reason, Status, Task};
 use linden_gateway::axum::Router;
 use linden_gateway::axum::body::{Body, Bytes};
 use linden_gateway::axum::routing::get;
@@ -107,7 +107,7 @@ async fn a_client_that_has_just_connected_is_let_in_and_served() {
 }
 
 #[linden::test]
-async fn clients_in_the_backlog_are_let_in_before_the_door_is_shut() {
+async fn clients_for_whom_there_was_no_room_are_closed_by_a_drain() {
     let limits = Limits { connections_max: 2, ..Limits::default() };
     let router = Router::new().route("/hello", get(async || "hello"));
     let served = serve(router, limits).await;
@@ -115,7 +115,7 @@ async fn clients_in_the_backlog_are_let_in_before_the_door_is_shut() {
     let mut second = Client::of(&served.gateway).await;
     assert_eq!(first.get("/hello").await.status, 200);
     assert_eq!(second.get("/hello").await.status, 200);
-    // There is no room for this one until the others are closed.
+    // There is no room for this one until the others are closed, and then the door is shut.
     let mut waiting = Client::of(&served.gateway).await;
     waiting.send(get_of("/hello")).await;
     let drained = served.gateway.drain(LONG).await;
@@ -125,6 +125,44 @@ async fn clients_in_the_backlog_are_let_in_before_the_door_is_shut() {
         expected
     });
     waiting.closed().await;
+}
+
+/// The work that the one connection has done, when it waits.
+fn work_of_connection(node: &Node) -> Option<u32> {
+    let rows = node.processes().into_iter();
+    let mut connections =
+        rows.filter(|row| row.label.as_deref().is_some_and(|label| label.starts_with("http/1.1")));
+    let row = connections.next().expect("it is open");
+    (row.status != Status::Running).then_some(row.reductions)
+}
+
+// proves: GATE-07
+#[linden::test]
+async fn a_request_whose_head_has_come_in_part_is_served_by_a_drain(node: Node) {
+    let served =
+        serve(Router::new().route("/hello", get(async || "hello")), Limits::default()).await;
+    let mut client = Client::of(&served.gateway).await;
+    assert!(!client.get("/hello").await.closes());
+    let before = loop {
+        if let Some(work) = work_of_connection(&node) {
+            break work;
+        }
+        turn().await;
+    };
+    client.send("GET /hello HTTP/1.1\r\nho").await;
+    while work_of_connection(&node).is_none_or(|work| work == before) {
+        turn().await;
+    }
+    let gateway = served.gateway.clone();
+    let drain = Task::spawn_unlinked(async move { gateway.drain(LONG).await });
+    while TcpStream::connect(served.gateway.local_addr()).is_ok() {
+        turn().await;
+    }
+    client.send("st: test\r\n\r\n").await;
+    let response = client.response().await;
+    assert_eq!((response.text(), response.closes()), ("hello", true));
+    client.closed().await;
+    assert_eq!(drain.await.expect("it drains").cut, 0);
 }
 
 #[linden::test]

@@ -31,9 +31,12 @@ fn mend(error: &(dyn Error + 'static)) -> Option<&'static str> {
             (Some(StoreError::InUse { .. }), _) | (_, Some(JournalError::InUse { .. })) => {
                 Some("stop the other shop, or choose another directory with --data")
             }
-            (Some(_), _) | (_, Some(_)) => {
+            (Some(StoreError::Directory { .. }), _) | (_, Some(JournalError::Make { .. })) => {
                 Some("choose a directory that can be written with --data")
             }
+            (Some(StoreError::Open { .. }), _) | (_, Some(JournalError::Open { .. })) => Some(
+                "if the file is damaged or not the shop's, move it away, or choose another directory with --data",
+            ),
             _ => None,
         }
     })

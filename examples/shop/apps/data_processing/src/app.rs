@@ -10,7 +10,7 @@
 //! A worker that crashes is restarted alone. A service that crashes takes the jobs along, which it
 //! alone knows.
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, time::Duration};
 
 use linden::prelude::*;
 use serde::Deserialize;
@@ -45,6 +45,9 @@ pub struct DataProcessingConfig {
     pub blocks_per_worker_max: NonZeroUsize,
     /// Files on their way at a time; 32. More are refused as overload.
     pub jobs_max: usize,
+    /// How long a job waits for its client to take it up, which may have left meanwhile; `10s`.
+    #[serde(with = "linden::config::duration")]
+    pub claim_timeout: Duration,
     /// Jobs that have ended and are still shown; 100.
     pub ended_jobs_kept_max: usize,
     /// Bytes of their reports that are kept so that they can be fetched; 64 MiB. The oldest go
@@ -60,6 +63,7 @@ impl Default for DataProcessingConfig {
             workers: None,
             blocks_per_worker_max: NonZeroUsize::new(2).expect("2 is not 0"),
             jobs_max: 32,
+            claim_timeout: 10.secs(),
             ended_jobs_kept_max: 100,
             report_bytes_kept_max: 64 * 1024 * 1024,
             limits: Limits::default(),
@@ -105,7 +109,7 @@ fn jobs(config: DataProcessingConfig) -> DynamicSupervisor<JobPlan> {
         move || {
             let workers = config.workers();
             let in_flight_max = workers * config.blocks_per_worker_max.get();
-            Job::new(plan, config.limits, Pool::new(workers), in_flight_max)
+            Job::new(plan, &config, Pool::new(workers), in_flight_max)
         }
     })
     .temporary()

@@ -10,14 +10,16 @@ use std::{
     collections::{HashMap, VecDeque},
     fmt,
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::{Buf as _, Bytes};
 use linden::{Cx, prelude::*};
 
 use crate::{
-    Aggregates, Block, BlockReader, Decision, FileOrder, IngestError, IngestService,
-    IngestServiceClient, JobId, Limits, Outcome, Progress, Report, Selection, pool::Pool,
+    Aggregates, Block, BlockReader, DataProcessingConfig, Decision, FileOrder, IngestError,
+    IngestService, IngestServiceClient, JobId, Limits, Outcome, Progress, Report, Selection,
+    pool::Pool,
 };
 
 /// What a job is to do.
@@ -30,6 +32,8 @@ pub(crate) struct JobPlan {
 /// The state of a job.
 pub(crate) struct Job {
     id: JobId,
+    /// How long it waits for somebody to take it up.
+    claim_timeout: Duration,
     service: IngestServiceClient,
     pool: Pool,
     /// `None` after the last byte.
@@ -65,9 +69,16 @@ enum Client {
 }
 
 impl Job {
-    pub(crate) fn new(plan: JobPlan, limits: Limits, pool: Pool, in_flight_max: usize) -> Job {
+    pub(crate) fn new(
+        plan: JobPlan,
+        config: &DataProcessingConfig,
+        pool: Pool,
+        in_flight_max: usize,
+    ) -> Job {
+        let limits = config.limits;
         Job {
             id: plan.id,
+            claim_timeout: config.claim_timeout,
             service: IngestService::named(),
             pool,
             order: FileOrder::new(&plan.selection),
@@ -90,6 +101,23 @@ impl Job {
 
 #[gen_server]
 impl Job {
+    #[init]
+    fn wait_for_client(&mut self, cx: &mut Context<Self>) {
+        cx.set_timeout(self.claim_timeout);
+    }
+
+    /// A client has the job's address, and will tell it when it leaves.
+    #[cast]
+    pub(crate) fn claim(&mut self, cx: &mut Context<Self>) {
+        cx.clear_timeout();
+    }
+
+    /// Whoever wanted the job has left before it heard of it.
+    #[timeout]
+    fn nobody_came(&mut self, cx: &mut Context<Self>) {
+        self.end_early(Outcome::Abandoned, cx);
+    }
+
     /// Takes the next bytes. Answered when there is room for more.
     #[call]
     pub(crate) fn feed(

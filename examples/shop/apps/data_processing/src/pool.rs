@@ -61,7 +61,11 @@ impl Pool {
         }
         match self.ask(number + 1, &block).await {
             Ok(part) => part.map_err(IngestError::File),
-            Err(cause) => Err(IngestError::WorkerCrashed { line: block.first_line, cause }),
+            Err(cause @ CallError::Exited(Reason::Panic(_) | Reason::Error(_))) => {
+                Err(IngestError::WorkerCrashed { line: block.first_line, cause })
+            }
+            // The workers are being restarted, or stopped: nothing that the file has done.
+            Err(cause) => Err(IngestError::Service(cause)),
         }
     }
 

@@ -9,8 +9,7 @@ use bytes::Bytes;
 use linden::{ServerRef, prelude::*};
 
 use crate::{
-    FileError, IngestService, JobId, Outcome, Progress, Report, Selection,
-    job::{Job, JobClient},
+    FileError, IngestService, JobId, Outcome, Progress, Report, Selection, job::JobClient,
 };
 
 /// A file on its way to its report.
@@ -47,8 +46,9 @@ impl Upload {
     ) -> Result<Upload, IngestError> {
         let service = IngestService::named_on(node);
         let (id, pid) = service.begin(selection, bytes_total).await??;
-        let job = ServerRef::<Job>::by_pid(node, pid).ok_or(CallError::NoProc)?;
-        Ok(Upload { node: node.clone(), id, job: job.into(), job_ended: false })
+        let job: JobClient = ServerRef::by_pid(node, pid).ok_or(CallError::NoProc)?.into();
+        job.claim();
+        Ok(Upload { node: node.clone(), id, job, job_ended: false })
     }
 
     /// The job, as [`IngestService`] shows it.

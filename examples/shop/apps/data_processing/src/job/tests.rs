@@ -298,3 +298,22 @@ async fn a_client_that_leaves_ends_its_job_and_no_other(node: Node) {
     let outcomes: Vec<_> = ended_jobs().await.into_iter().map(|job| job.outcome).collect();
     assert_eq!(outcomes, [Outcome::Abandoned, Outcome::Done]);
 }
+
+#[linden::test]
+async fn a_job_whose_client_left_before_it_began_makes_room_for_the_next_one(node: Node) {
+    let config = DataProcessingConfig { jobs_max: 1, claim_timeout: 5.ms(), ..config(1) };
+    start_flaky(config, 0).await;
+    {
+        let mut begin = std::pin::pin!(Upload::begin(&node, sample().selection()));
+        // The request is sent by the first poll, and nobody waits for its answer.
+        let waker = std::task::Waker::noop();
+        let begun = begin.as_mut().poll(&mut std::task::Context::from_waker(waker));
+        assert!(begun.is_pending());
+    }
+    while ended_jobs().await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let outcomes: Vec<_> = ended_jobs().await.into_iter().map(|job| job.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Abandoned]);
+    assert_eq!(ingest(&node, sample()).await, Ok(expected(sample())));
+}
