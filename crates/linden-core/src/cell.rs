@@ -42,6 +42,8 @@ pub(crate) const NAMED: u32 = 1 << 3;
 /// The process has links or monitors to other nodes. Set by the owner, and by whoever delivers one from there.
 pub(crate) const REMOTE: u32 = 1 << 4;
 
+// Bit 5 is kept for `HEAVY`: the process overran its time and belongs to the background pool. Set by the watch.
+
 /// The upper half of the flags: the number of the process's group. Written by the owner.
 pub(crate) const GROUP_SHIFT: u32 = 16;
 

@@ -149,7 +149,7 @@ impl MailWord {
         loop {
             let tag = current.addr() & TAG;
             let wakes = match tag & STATE {
-                CLOSED if tag == CLOSED || kind == LinkKind::Message => return Push::Closed,
+                CLOSED if tag == CLOSED || is_refused_by_the_dying(kind) => return Push::Closed,
                 IDLE_ANY => true,
                 IDLE_SIGNALS => kind == LinkKind::Signal,
                 _ => false,
@@ -253,6 +253,11 @@ impl MailWord {
             _ => MailState::Dead,
         }
     }
+}
+
+/// Whether a mailbox that is closing refuses a push: it takes signals, which are answered when the process is gone.
+fn is_refused_by_the_dying(kind: LinkKind) -> bool {
+    kind == LinkKind::Message && !cfg!(linden_weaken = "mailbox_dying_takes_messages")
 }
 
 /// Reverses a list as taken (newest first) into the order of arrival (oldest first).
