@@ -209,10 +209,12 @@ fn ask_for_health(address: SocketAddr, turns: mpsc::Receiver<()>) {
 
 fn ingest(address: SocketAddr, turns: mpsc::Receiver<()>) {
     let mut client = Client::connect(address);
+    let (_, bearer) = shop::log_in(&mut client, "uploader");
     let rows: String = (0..1_000).map(|n| format!("{},{n}\n", n % 7)).collect();
     let csv = format!("day,amount\n{rows}");
     for () in turns {
-        let response = client.post("/ingest?key=day&value=amount", &[], &csv);
+        let response =
+            client.post("/ingest?key=day&value=amount", &[("authorization", &bearer)], &csv);
         assert_eq!((response.status, response.json()["rows"].as_u64()), (200, Some(1_000)));
     }
 }

@@ -27,6 +27,13 @@ fn serve(directory: &Path) -> Program {
     )
 }
 
+/// Registers and logs in: the value of `Authorization`.
+fn log_in(client: &mut Client) -> String {
+    assert_eq!(client.post("/register", &[], CREDENTIALS).status, 201);
+    let token = client.post("/login", &[], CREDENTIALS).json()["token"].clone();
+    format!("Bearer {}", token.as_str().unwrap())
+}
+
 #[test]
 fn it_says_once_what_runs_and_where() {
     let directory = tempfile::tempdir().unwrap();
@@ -57,9 +64,7 @@ fn it_takes_a_payment_once_and_remembers_it() {
     let directory = tempfile::tempdir().unwrap();
     let shop = serve(directory.path());
     let mut client = Client::connect(shop.address);
-    assert_eq!(client.post("/register", &[], CREDENTIALS).status, 201);
-    let token = client.post("/login", &[], CREDENTIALS).json()["token"].clone();
-    let bearer = format!("Bearer {}", token.as_str().unwrap());
+    let bearer = log_in(&mut client);
     let payment = [("authorization", bearer.as_str()), ("idempotency-key", "order-77")];
     let first = client.post("/payments", &payment, r#"{"amount":1234}"#);
     assert_eq!((first.status, &first.json()["amount"]["cents"]), (200, &json!(1234)));
@@ -83,11 +88,13 @@ fn a_request_that_was_begun_is_answered_before_a_signal_ends_it() {
     let (begin, end) = ("day,amount\nmon,1\n", "mon,2\n");
     let mut begun = Client::connect(shop.address);
     let len = begin.len() + end.len();
-    begun.send_head("POST", "/ingest?key=day&value=amount", &[], len).unwrap();
+    let bearer = log_in(&mut begun);
+    let me = [("authorization", bearer.as_str())];
+    begun.send_head("POST", "/ingest?key=day&value=amount", &me, len).unwrap();
     begun.send(begin.as_bytes()).unwrap();
     // The request is being served when its job is there.
     let mut other = Client::connect(shop.address);
-    while other.get("/jobs", &[]).json() == json!([]) {}
+    while other.get("/jobs", &me).json() == json!([]) {}
 
     shop.terminate();
     shop.wait_for_log("draining");

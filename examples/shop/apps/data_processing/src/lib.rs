@@ -121,5 +121,6 @@ pub use options::{LatePolicy, LatePolicyError, Options, OptionsError};
 pub use report::{KeyReport, Measure, Report};
 pub use service::{
     IngestService, IngestServiceClient, IngestServiceMsg, JobError, JobId, JobStatus, Outcome,
+    Owner,
 };
 pub use upload::{IngestError, Upload};

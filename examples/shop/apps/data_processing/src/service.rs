@@ -33,11 +33,19 @@ impl fmt::Display for JobId {
     }
 }
 
+/// Whose a job is: the number that its caller knows a user by. Nothing here looks into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Owner(pub u64);
+
 /// One job as everybody may see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobStatus {
     /// The job.
     pub id: JobId,
+    /// Whose it is; nobody's if it was begun without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
     /// The column it groups by.
     pub key: String,
     /// The column it sums up.
@@ -121,13 +129,14 @@ impl IngestService {
 
 #[gen_server(name = "ingest_service")]
 impl IngestService {
-    /// Begins a job of a file of so many bytes, if that is known: gives its id and its process.
-    /// Clients use [`Upload`](crate::Upload).
+    /// Begins a job of a file of so many bytes, if that is known, for its owner, if it is to have one:
+    /// gives its id and its process. Clients use [`Upload`](crate::Upload).
     #[call]
     pub async fn begin(
         &mut self,
         selection: Selection,
         bytes_total: Option<u64>,
+        owner: Option<Owner>,
         cx: &mut Context<Self>,
     ) -> Result<(JobId, Pid), IngestError> {
         let jobs_max = self.config.jobs_max;
@@ -143,7 +152,7 @@ impl IngestService {
         if let Some(job) = ServerRef::<Job>::by_pid(cx.node(), pid) {
             self.clients.insert(id, job.into());
         }
-        self.jobs.insert(id, JobStatus::begun(id, selection, bytes_total));
+        self.jobs.insert(id, JobStatus { owner, ..JobStatus::begun(id, selection, bytes_total) });
         Ok((id, pid))
     }
 
@@ -151,6 +160,12 @@ impl IngestService {
     #[call]
     pub fn jobs(&self) -> Vec<JobStatus> {
         self.jobs.values().cloned().collect()
+    }
+
+    /// Those of one owner.
+    #[call]
+    pub fn jobs_of(&self, owner: Owner) -> Vec<JobStatus> {
+        self.jobs.values().filter(|job| job.owner == Some(owner)).cloned().collect()
     }
 
     /// One of them.
@@ -271,6 +286,7 @@ impl JobStatus {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         JobStatus {
             id,
+            owner: None,
             key: selection.key,
             value: selection.value,
             format: selection.format,

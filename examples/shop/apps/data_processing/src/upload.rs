@@ -9,7 +9,7 @@ use bytes::Bytes;
 use linden::{ServerRef, prelude::*};
 
 use crate::{
-    FileError, IngestService, JobId, Outcome, Progress, Report, Selection, job::JobClient,
+    FileError, IngestService, JobId, Outcome, Owner, Progress, Report, Selection, job::JobClient,
 };
 
 /// A file on its way to its report.
@@ -44,8 +44,21 @@ impl Upload {
         selection: Selection,
         bytes_total: Option<u64>,
     ) -> Result<Upload, IngestError> {
+        Upload::begin_owned(node, selection, bytes_total, None).await
+    }
+
+    /// As [`Upload::begin_sized`]; the job is its owner's, and listed as such.
+    ///
+    /// # Errors
+    /// [`IngestError::Overloaded`], [`IngestError::Service`].
+    pub async fn begin_owned(
+        node: &Node,
+        selection: Selection,
+        bytes_total: Option<u64>,
+        owner: Option<Owner>,
+    ) -> Result<Upload, IngestError> {
         let service = IngestService::named_on(node);
-        let (id, pid) = service.begin(selection, bytes_total).await??;
+        let (id, pid) = service.begin(selection, bytes_total, owner).await??;
         let job: JobClient = ServerRef::by_pid(node, pid).ok_or(CallError::NoProc)?.into();
         job.claim();
         Ok(Upload { node: node.clone(), id, job, job_ended: false })

@@ -1,4 +1,4 @@
-//! `POST /ingest`, and everything below `/jobs`.
+//! `POST /ingest`, and everything below `/jobs`. A job is its user's: nobody else sees that it is there.
 
 use std::{fmt::Display, sync::Arc};
 
@@ -15,11 +15,12 @@ use linden_gateway::axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Deserializer, de};
+use shop_auth::UserId;
 use shop_data_processing::{
-    Format, IngestService, JobError, JobId, JobStatus, Measure, Options, Report, Upload,
+    Format, IngestService, JobError, JobId, JobStatus, Measure, Options, Owner, Report, Upload,
 };
 
-use crate::error::ApiError;
+use crate::{accounts::User, error::ApiError};
 
 const CSV: &str = "text/csv; charset=utf-8";
 const SVG: &str = "image/svg+xml";
@@ -28,6 +29,7 @@ const SVG: &str = "image/svg+xml";
 /// future is dropped, and with it the upload, which ends the job. The query is that of [`Options`];
 /// the answer is JSON, or what `Accept` prefers of CSV and SVG.
 pub(crate) async fn ingest(
+    User(user_id): User,
     options: Result<Query<Options>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
@@ -39,7 +41,8 @@ pub(crate) async fn ingest(
     let bytes_total = text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
 
     let node = Node::current().expect("a handler runs in a process");
-    let mut upload = Upload::begin_sized(&node, selection, bytes_total).await?;
+    let mut upload =
+        Upload::begin_owned(&node, selection, bytes_total, Some(owner(user_id))).await?;
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         upload.feed(chunk.map_err(bad_request)?).await?;
@@ -51,51 +54,59 @@ pub(crate) async fn ingest(
 }
 
 /// `GET /jobs`.
-pub(crate) async fn jobs() -> Result<Json<Vec<JobStatus>>, ApiError> {
-    Ok(Json(IngestService::named().jobs().await?))
+pub(crate) async fn jobs(User(user_id): User) -> Result<Json<Vec<JobStatus>>, ApiError> {
+    Ok(Json(IngestService::named().jobs_of(owner(user_id)).await?))
 }
 
 /// `GET /jobs/{id}`.
-pub(crate) async fn job(id: JobPath) -> Result<Json<JobStatus>, ApiError> {
-    let id = job_id(id)?;
-    let job = IngestService::named().job(id).await?;
-    Ok(Json(job.ok_or(JobError::Unknown { id })?))
+pub(crate) async fn job(user: User, id: JobPath) -> Result<Json<JobStatus>, ApiError> {
+    Ok(Json(own_job(user, id).await?))
 }
 
 /// `DELETE /jobs/{id}`: ends it.
-pub(crate) async fn cancel(id: JobPath) -> Result<StatusCode, ApiError> {
-    IngestService::named().cancel(job_id(id)?).await??;
+pub(crate) async fn cancel(user: User, id: JobPath) -> Result<StatusCode, ApiError> {
+    let job = own_job(user, id).await?;
+    IngestService::named().cancel(job.id).await??;
     Ok(StatusCode::ACCEPTED)
 }
 
 /// `GET /jobs/{id}/report`.
-pub(crate) async fn report(id: JobPath) -> Result<Response, ApiError> {
-    Ok(Shape::Json.show(&*kept_report(id).await?))
+pub(crate) async fn report(user: User, id: JobPath) -> Result<Response, ApiError> {
+    Ok(Shape::Json.show(&*kept_report(user, id).await?))
 }
 
 /// `GET /jobs/{id}/report.csv`.
-pub(crate) async fn report_csv(id: JobPath) -> Result<Response, ApiError> {
-    Ok(Shape::Csv.show(&*kept_report(id).await?))
+pub(crate) async fn report_csv(user: User, id: JobPath) -> Result<Response, ApiError> {
+    Ok(Shape::Csv.show(&*kept_report(user, id).await?))
 }
 
 /// `GET /jobs/{id}/report.svg?measure=mean`; the sum by default.
 pub(crate) async fn report_svg(
+    user: User,
     id: JobPath,
     plot: Result<Query<Plot>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(plot) = plot.map_err(|rejection| bad_request(rejection.body_text()))?;
-    Ok(Shape::Svg(plot.measure).show(&*kept_report(id).await?))
+    Ok(Shape::Svg(plot.measure).show(&*kept_report(user, id).await?))
 }
 
 type JobPath = Result<Path<JobId>, PathRejection>;
 
-fn job_id(id: JobPath) -> Result<JobId, ApiError> {
-    let Path(id) = id.map_err(|rejection| bad_request(rejection.body_text()))?;
-    Ok(id)
+fn owner(UserId(id): UserId) -> Owner {
+    Owner(id)
 }
 
-async fn kept_report(id: JobPath) -> Result<Arc<Report>, ApiError> {
-    Ok(IngestService::named().report(job_id(id)?).await??)
+/// A job of somebody else's is unknown, as one that is not there.
+async fn own_job(User(user_id): User, id: JobPath) -> Result<JobStatus, ApiError> {
+    let Path(id) = id.map_err(|rejection| bad_request(rejection.body_text()))?;
+    let job = IngestService::named().job(id).await?;
+    let own = job.filter(|job| job.owner == Some(owner(user_id)));
+    Ok(own.ok_or(JobError::Unknown { id })?)
+}
+
+async fn kept_report(user: User, id: JobPath) -> Result<Arc<Report>, ApiError> {
+    let job = own_job(user, id).await?;
+    Ok(IngestService::named().report(job.id).await??)
 }
 
 /// The query of a picture.

@@ -161,8 +161,10 @@ fn payments_take_a_token_and_a_key() {
 fn files_are_aggregated_and_listed() {
     let shop = Shop::boot(&[]);
     let mut client = Client::connect(shop.address);
+    let (_, bearer) = shop::log_in(&mut client, "ada");
+    let me = [("authorization", &*bearer)];
     let csv = "region;amount\nnorth;0.10\nnorth;0.20\nsouth;x\n";
-    let response = client.post("/ingest?key=region&value=amount&delimiter=;", &[], csv);
+    let response = client.post("/ingest?key=region&value=amount&delimiter=;", &me, csv);
     assert_eq!(response.status, 200, "{response:?}");
     let report = response.json();
     assert_eq!((&report["rows"], &report["bad"][0]["line"]), (&json!(2), &json!(4)));
@@ -181,9 +183,9 @@ fn files_are_aggregated_and_listed() {
     ] {
         // The gateway may close the connection of a body that nobody read.
         let mut client = Client::connect(shop.address);
-        check_refusal(&client.post(&format!("/ingest{query}"), &[], csv), status, words);
+        check_refusal(&client.post(&format!("/ingest{query}"), &me, csv), status, words);
     }
-    let jobs = client.get("/jobs", &[]).json();
+    let jobs = client.get("/jobs", &me).json();
     let states: Vec<&Value> = jobs.as_array().unwrap().iter().map(|job| &job["state"]).collect();
     assert_eq!(states, ["done", "failed"]);
     assert_eq!((&jobs[0]["rows"], &jobs[0]["bytes"]), (&json!(2), &json!(csv.len())));
@@ -194,21 +196,24 @@ fn files_are_aggregated_and_listed() {
 fn a_report_can_be_had_in_other_shapes_and_later() {
     let shop = Shop::boot(&[]);
     let mut client = Client::connect(shop.address);
+    let (_, bearer) = shop::log_in(&mut client, "ada");
+    let me = [("authorization", &*bearer)];
     let rows = "{\"day\":\"mon\",\"n\":{\"v\":1}}\n{\"day\":\"mon\",\"n\":{\"v\":2}}\n";
-    let headers = [("Content-Type", "application/x-ndjson"), ("Accept", "text/csv, */*;q=0.1")];
+    let headers =
+        [me[0], ("content-type", "application/x-ndjson"), ("accept", "text/csv, */*;q=0.1")];
     let response = client.post("/ingest?key=day&value=n.v&format=", &headers, rows);
     let csv = "key,count,sum,min,max,mean,stddev,p50,p90,p99\nmon,2,3,1,2,1.5,0.707106781,1,1,1\n";
     assert_eq!((response.status, response.body.as_str()), (200, csv));
 
-    assert_eq!(client.get("/jobs/1", &[]).json()["percent"], json!(100));
-    assert_eq!(client.get("/jobs/1/report", &[]).json()["keys"][0]["sum"], json!("3"));
-    assert_eq!(client.get("/jobs/1/report.csv", &[]).body, csv);
-    let svg = client.get("/jobs/1/report.svg?measure=mean", &[]);
+    assert_eq!(client.get("/jobs/1", &me).json()["percent"], json!(100));
+    assert_eq!(client.get("/jobs/1/report", &me).json()["keys"][0]["sum"], json!("3"));
+    assert_eq!(client.get("/jobs/1/report.csv", &me).body, csv);
+    let svg = client.get("/jobs/1/report.svg?measure=mean", &me);
     assert!(svg.status == 200 && svg.body.contains(">mean by key</title>"), "{svg:?}");
-    check_refusal(&client.get("/jobs/1/report.svg?measure=mode", &[]), 400, "a measure is one of");
-    check_refusal(&client.get("/jobs/2/report", &[]), 404, "there is no job 2");
-    check_refusal(&client.get("/jobs/two", &[]), 400, "");
-    let again = client.request("DELETE", "/jobs/1", &[], b"").unwrap();
+    check_refusal(&client.get("/jobs/1/report.svg?measure=mode", &me), 400, "a measure is one of");
+    check_refusal(&client.get("/jobs/2/report", &me), 404, "there is no job 2");
+    check_refusal(&client.get("/jobs/two", &me), 400, "");
+    let again = client.request("DELETE", "/jobs/1", &me, b"").unwrap();
     check_refusal(&again, 409, "job 1 has ended already");
     shop.stop();
 }
@@ -217,10 +222,12 @@ fn a_report_can_be_had_in_other_shapes_and_later() {
 fn a_client_that_leaves_in_the_middle_of_its_file_ends_its_job() {
     let shop = Shop::boot(&[]);
     let mut leaving = Client::connect(shop.address);
-    leaving.send_head("POST", "/ingest?key=day&value=amount", &[], 1_000_000).unwrap();
+    let (_, bearer) = shop::log_in(&mut leaving, "ada");
+    let me = [("authorization", &*bearer)];
+    leaving.send_head("POST", "/ingest?key=day&value=amount", &me, 1_000_000).unwrap();
     leaving.send(b"day,amount\nmon,1\n").unwrap();
     let mut client = Client::connect(shop.address);
-    let state = |client: &mut Client| client.get("/jobs", &[]).json()[0]["state"].clone();
+    let state = |client: &mut Client| client.get("/jobs", &me).json()[0]["state"].clone();
     while state(&mut client) != json!("running") {}
     drop(leaving);
     while state(&mut client) == json!("running") {}
@@ -232,11 +239,38 @@ fn a_client_that_leaves_in_the_middle_of_its_file_ends_its_job() {
 fn bodies_are_limited_but_for_files() {
     let shop = Shop::boot(&[("web", "limits", "{ body_bytes_max = 1000 }")]);
     let mut client = Client::connect(shop.address);
+    let (_, bearer) = shop::log_in(&mut client, "ada");
+    let me = [("authorization", &*bearer)];
     let long = format!("day,amount\n{}", "mon,1\n".repeat(1_000));
-    let response = client.post("/ingest?key=day&value=amount", &[], &long);
+    let response = client.post("/ingest?key=day&value=amount", &me, &long);
     assert_eq!((response.status, &response.json()["rows"]), (200, &json!(1_000)));
     let response = client.post("/register", &[], &format!("\"{}\"", "x".repeat(2_000)));
     check_refusal(&response, 413, "");
+    shop.stop();
+}
+
+#[test]
+fn a_job_is_seen_and_ended_by_its_user_alone() {
+    let shop = Shop::boot(&[]);
+    let mut client = Client::connect(shop.address);
+    let (_, bearer) = shop::log_in(&mut client, "ada");
+    let (_, stranger) = shop::log_in(&mut client, "bob");
+    let (me, strangers) = ([("authorization", &*bearer)], [("authorization", &*stranger)]);
+    let upload = client.post("/ingest?key=day&value=n", &me, "day,n\nmon,1\n");
+    assert_eq!(upload.header("content-location"), Some("/jobs/1/report"), "{upload:?}");
+    assert_eq!(client.get("/jobs", &me).json()[0]["owner"], json!(1));
+    assert_eq!(client.get("/jobs", &strangers).json(), json!([]));
+    for path in ["/jobs/1", "/jobs/1/report", "/jobs/1/report.csv", "/jobs/1/report.svg"] {
+        assert_eq!(client.get(path, &me).status, 200, "{path}");
+        check_refusal(&client.get(path, &strangers), 404, "there is no job 1");
+        check_refusal(&client.get(path, &[]), 401, "log in");
+    }
+    let cancel = client.request("DELETE", "/jobs/1", &strangers, b"").unwrap();
+    check_refusal(&cancel, 404, "there is no job 1");
+    for path in ["/jobs", "/balance"] {
+        check_refusal(&client.get(path, &[]), 401, "log in");
+    }
+    check_refusal(&client.post("/ingest?key=day&value=n", &[], ""), 401, "log in");
     shop.stop();
 }
 
@@ -275,7 +309,8 @@ fn an_overloaded_service_is_a_503() {
     let pay = client.post("/payments", &payment(&bearer, "a"), r#"{"amount":1}"#);
     check_refusal(&pay, 503, "service_unavailable");
     assert_eq!(pay.json()["cause"], json!("overloaded"));
-    let ingest = client.post("/ingest?key=day&value=amount", &[], "day,amount\n");
+    let me = [("authorization", &*bearer)];
+    let ingest = client.post("/ingest?key=day&value=amount", &me, "day,amount\n");
     check_refusal(&ingest, 503, "service_unavailable");
     shop.stop();
 }

@@ -12,7 +12,7 @@ use linden::{Context, Handled};
 use super::*;
 use crate::{
     BlockAggregator, DataProcessingConfig, EventTime, FileAggregator, JobError, JobStatus, Late,
-    Upload, Windows, app::tree, pool::BlockWorkerMsg, sample::Sample,
+    Owner, Upload, Windows, app::tree, pool::BlockWorkerMsg, sample::Sample,
 };
 
 /// Crashes on the first blocks that it or its successors get.
@@ -316,4 +316,17 @@ async fn a_job_whose_client_left_before_it_began_makes_room_for_the_next_one(nod
     let outcomes: Vec<_> = ended_jobs().await.into_iter().map(|job| job.outcome).collect();
     assert_eq!(outcomes, [Outcome::Abandoned]);
     assert_eq!(ingest(&node, sample()).await, Ok(expected(sample())));
+}
+
+#[linden::test]
+async fn jobs_are_listed_by_their_owner(node: Node) {
+    start_flaky(config(1), 0).await;
+    let service = IngestService::named();
+    let selection = || sample().selection();
+    let nobodys = Upload::begin(&node, selection()).await.unwrap();
+    let owned = Upload::begin_owned(&node, selection(), None, Some(Owner(7))).await.unwrap();
+    let listed = |jobs: Vec<JobStatus>| jobs.iter().map(|job| job.id).collect::<Vec<_>>();
+    assert_eq!(listed(service.jobs().await.unwrap()), [nobodys.id(), owned.id()]);
+    assert_eq!(listed(service.jobs_of(Owner(7)).await.unwrap()), [owned.id()]);
+    assert_eq!(listed(service.jobs_of(Owner(8)).await.unwrap()), []);
 }
