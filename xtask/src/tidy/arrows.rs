@@ -70,7 +70,7 @@ const TABLE: &[Row] = &[
         ],
         dev: &[],
     },
-    Row { from: "linden-benches", normal: &["linden", "linden-core"], dev: &[] },
+    Row { from: "linden-benches", normal: &["linden", "linden-core", "linden-gateway"], dev: &[] },
     Row { from: "xtask", normal: &[], dev: &[] },
 ];
 
