@@ -2,11 +2,14 @@
 //!
 //! The parent (`run_all`) plans, starts one fresh child OS process per scenario, variant, system and
 //! run, and prints tables. A child (`run_one`) is this same binary with the hidden subcommand `one`;
-//! for OTP it is a BEAM. `README.md` says how each system does each scenario.
+//! for OTP it is a BEAM. A server of `http` starts its clients as one more, by the hidden subcommand `load`. `README.md` says how each system does each scenario.
 
 #![forbid(unsafe_code)]
 
 mod child;
+mod goal;
+mod hello;
+mod load;
 mod measure;
 mod outcome;
 mod plan;
@@ -27,6 +30,7 @@ use std::thread;
 use clap::{Parser, Subcommand};
 
 use crate::child::{ChildError, TIME_LIMIT};
+use crate::load::Load;
 use crate::measure::Params;
 use crate::outcome::{Outcome, Unsupported};
 use crate::plan::{Group, Selection};
@@ -38,7 +42,7 @@ use crate::systems::otp::Otp;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Runs the same scenarios on Linden, raw tokio, ractor, kameo, actix and Erlang/OTP.
+/// Runs the same scenarios on Linden, raw tokio, ractor, kameo, actix, Erlang/OTP, and axum.
 #[derive(Debug, Parser)]
 #[command(name = "linden-benches", args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -93,14 +97,18 @@ enum Child {
         #[command(flatten)]
         size: Size,
     },
+    /// Asks a server of `http` and prints one line of JSON
+    #[command(hide = true)]
+    Load(Load),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = match arguments.child {
+    let result = match &arguments.child {
         Some(Child::One { scenario, variant, system, size }) => {
-            run_one(scenario, variant, system, size)
+            run_one(*scenario, *variant, *system, *size)
         }
+        Some(Child::Load(load)) => run_load(load),
         None => run_all(&arguments),
     };
     match result {
@@ -126,13 +134,19 @@ fn run_one(
     std::process::exit(0)
 }
 
+fn run_load(load: &Load) -> Result<(), Box<dyn Error>> {
+    println!("{}", serde_json::to_string(&Outcome::Metrics(load.bear()?))?);
+    Ok(())
+}
+
 fn run_all(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let mut json = arguments.json.as_ref().map(File::create).transpose()?;
-    let launcher = Launcher::new(arguments);
+    let groups = plan::groups(&arguments.selections);
+    let launcher = Launcher::new(arguments, &groups);
     let workers = arguments.size.workers();
     println!("{workers} workers, {} runs. {}", arguments.runs, table::LEGEND);
     let mut failed = Vec::new();
-    for group in plan::groups(&arguments.selections) {
+    for group in groups {
         let results = run_group(&launcher, group, arguments);
         print!("{}", table::render(&results));
         if results.has_failed(System::Linden) {
@@ -153,7 +167,7 @@ fn run_all(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
 fn run_group(launcher: &Launcher, group: Group, arguments: &Arguments) -> Results {
     let mut results = Results::new(group);
-    for (run, system) in plan::turns(&arguments.systems, arguments.runs.get()) {
+    for (run, system) in plan::turns(group, &arguments.systems, arguments.runs.get()) {
         if results.given_up(system) {
             continue;
         }
@@ -166,15 +180,16 @@ fn run_group(launcher: &Launcher, group: Group, arguments: &Arguments) -> Result
     results
 }
 
-/// Starts children; has OTP ready when it is among the systems.
+/// Starts children; has OTP ready when it takes part.
 struct Launcher {
     size: Size,
     otp: Result<Otp, Unsupported>,
 }
 
 impl Launcher {
-    fn new(arguments: &Arguments) -> Launcher {
-        let otp = if arguments.systems.contains(&System::Otp) {
+    fn new(arguments: &Arguments, groups: &[Group]) -> Launcher {
+        let takes_part = groups.iter().any(|group| group.scenario.has(System::Otp));
+        let otp = if takes_part && arguments.systems.contains(&System::Otp) {
             Otp::prepare()
         } else {
             Err(Unsupported("not selected".to_owned()))

@@ -161,6 +161,13 @@ pub(crate) fn restart_metrics(times: &[Duration]) -> Vec<Metric> {
     vec![Metric::p50(percentile(50.0)), Metric::p99(percentile(99.0))]
 }
 
+/// The figures of `http`, from one time per answer that came within `measure`.
+pub(crate) fn http_metrics(times: &[Duration], measure: Duration) -> Vec<Metric> {
+    let microseconds: Vec<f64> = times.iter().map(|time| time.as_nanos() as f64 / 1e3).collect();
+    let p99 = stats::percentile(&microseconds, 99.0).expect("at least one answer came");
+    vec![Metric::requests(times.len() as f64 / measure.as_secs_f64()), Metric::p99(p99)]
+}
+
 /// What a server of `restart` panics with.
 pub(crate) const CRASH: &str = "told to crash";
 

@@ -35,6 +35,10 @@ impl Metric {
         Metric::new("rate", "1/s", per_second)
     }
 
+    pub(crate) fn requests(per_second: f64) -> Metric {
+        Metric::new("rate", "requests/s", per_second)
+    }
+
     pub(crate) fn rss_per_process(bytes: f64) -> Metric {
         Metric::new("rss_per_process", "bytes", bytes)
     }
@@ -51,6 +55,13 @@ impl Metric {
 /// The reason why a system has no figure for a scenario.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Unsupported(pub(crate) String);
+
+impl Unsupported {
+    /// It is no peer of Linden's there.
+    pub(crate) fn takes_no_part() -> Unsupported {
+        Unsupported("takes no part in this scenario".to_owned())
+    }
+}
 
 /// The whole line: figures, or the reason why there are none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,6 +113,7 @@ mod tests {
     #[test]
     fn rates_are_better_when_larger_and_the_rest_when_smaller() {
         assert!(more_is_better("msgs/s") && more_is_better("1/s"));
+        assert!(more_is_better("requests/s"));
         assert!(!more_is_better("ns") && !more_is_better("us") && !more_is_better("bytes"));
     }
 }

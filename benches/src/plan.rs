@@ -91,9 +91,14 @@ pub(crate) fn groups(selections: &[Selection]) -> Vec<Group> {
         .collect()
 }
 
-/// The runs of one group, interleaved: run 1 of each system, then run 2 of each.
-pub(crate) fn turns(systems: &[System], runs: usize) -> impl Iterator<Item = (usize, System)> {
-    (1..=runs).flat_map(|run| systems.iter().map(move |&system| (run, system)))
+/// The runs of one group, interleaved: run 1 of each system that takes part, then run 2 of each.
+pub(crate) fn turns(
+    group: Group,
+    systems: &[System],
+    runs: usize,
+) -> impl Iterator<Item = (usize, System)> {
+    let part = move |&&system: &&System| group.scenario.has(system);
+    (1..=runs).flat_map(move |run| systems.iter().filter(part).map(move |&system| (run, system)))
 }
 
 #[cfg(test)]
@@ -108,7 +113,7 @@ mod tests {
 
     #[test]
     fn everything_is_run_when_nothing_is_selected() {
-        assert_eq!(names(&[]).len(), 11);
+        assert_eq!(names(&[]).len(), 17);
     }
 
     #[test]
@@ -122,6 +127,7 @@ mod tests {
     #[test]
     fn one_variant_can_be_selected() {
         assert_eq!(names(&["call/outside"]), ["call/outside"]);
+        assert_eq!(names(&["http/64", "http/tls1"]), ["http/64", "http/tls1"]);
     }
 
     #[test]
@@ -134,7 +140,9 @@ mod tests {
 
     #[test]
     fn systems_take_turns() {
-        let turns: Vec<_> = turns(&[System::Tokio, System::Otp], 2).collect();
+        let group = Group { scenario: Scenario::Call, variant: Variant::Default };
+        let systems = [System::Tokio, System::Axum, System::Otp];
+        let turns: Vec<_> = turns(group, &systems, 2).collect();
         assert_eq!(
             turns,
             [(1, System::Tokio), (1, System::Otp), (2, System::Tokio), (2, System::Otp)]

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::outcome::Metric;
+use crate::outcome::{Metric, more_is_better};
 use crate::plan::Group;
 use crate::scenario::System;
 use crate::stats::Summary;
@@ -27,6 +27,15 @@ impl Record {
     /// The line of the JSON file, without the line break.
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).expect("names and numbers can be written as JSON")
+    }
+
+    /// How many times better its median is than that of another record of the same metric; below 1 it is the worse one.
+    pub(crate) fn times_better_than(&self, other: &Record) -> f64 {
+        if more_is_better(&self.unit) {
+            self.median / other.median
+        } else {
+            other.median / self.median
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is measured: the scenarios, their variants and the six systems, as names a user can type.
+//! What is measured: the scenarios, their variants and the seven systems, as names a user can type.
 //!
 //! Pure data, shared by the parent (plan, table) and by the children. Nothing here knows how a
 //! system does a scenario; that is in `systems/`.
@@ -26,6 +26,8 @@ pub(crate) enum Scenario {
     Idle,
     /// From a crash to the first answer of the new incarnation.
     Restart,
+    /// A small answer over HTTP/1.1, asked for on connections that stay.
+    Http,
 }
 
 impl Scenario {
@@ -38,6 +40,7 @@ impl Scenario {
         Scenario::Spawn,
         Scenario::Idle,
         Scenario::Restart,
+        Scenario::Http,
     ];
 
     /// The variants in which a scenario exists; most have one.
@@ -46,7 +49,24 @@ impl Scenario {
             Scenario::Call => {
                 &[Variant::Default, Variant::OneCore, Variant::CrossWorker, Variant::Outside]
             }
+            Scenario::Http => &[
+                Variant::Plain1,
+                Variant::Plain64,
+                Variant::Plain1000,
+                Variant::Tls1,
+                Variant::Tls64,
+                Variant::Tls1000,
+            ],
             _ => &[Variant::Default],
+        }
+    }
+
+    /// Whether a system takes part; its peers are others in HTTP than between processes.
+    pub(crate) fn has(self, system: System) -> bool {
+        match (self, system) {
+            (_, System::Linden) => true,
+            (Scenario::Http, system) => system == System::Axum,
+            (_, system) => system != System::Axum,
         }
     }
 
@@ -60,6 +80,7 @@ impl Scenario {
             Scenario::Spawn => "spawn",
             Scenario::Idle => "idle",
             Scenario::Restart => "restart",
+            Scenario::Http => "http",
         }
     }
 }
@@ -70,7 +91,7 @@ impl fmt::Display for Scenario {
     }
 }
 
-/// How the two ends of a scenario are placed.
+/// How the two ends of a scenario are placed; for `http` the number of connections, and whether they are under TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Variant {
@@ -82,15 +103,59 @@ pub(crate) enum Variant {
     CrossWorker,
     /// The caller is a plain thread outside of the system.
     Outside,
+    /// One connection.
+    #[value(name = "1")]
+    Plain1,
+    /// 64 connections.
+    #[value(name = "64")]
+    Plain64,
+    /// 1,000 connections.
+    #[value(name = "1000")]
+    Plain1000,
+    /// One connection under TLS.
+    #[value(name = "tls1")]
+    Tls1,
+    /// 64 connections under TLS.
+    #[value(name = "tls64")]
+    Tls64,
+    /// 1,000 connections under TLS.
+    #[value(name = "tls1000")]
+    Tls1000,
+}
+
+/// Whether what is spoken on a connection is covered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cover {
+    Plain,
+    Tls,
 }
 
 impl Variant {
+    /// The connections of a variant of `http`.
+    pub(crate) fn connections(self) -> Option<(usize, Cover)> {
+        match self {
+            Variant::Plain1 => Some((1, Cover::Plain)),
+            Variant::Plain64 => Some((64, Cover::Plain)),
+            Variant::Plain1000 => Some((1_000, Cover::Plain)),
+            Variant::Tls1 => Some((1, Cover::Tls)),
+            Variant::Tls64 => Some((64, Cover::Tls)),
+            Variant::Tls1000 => Some((1_000, Cover::Tls)),
+            Variant::Default | Variant::OneCore | Variant::CrossWorker | Variant::Outside => None,
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Variant::Default => "default",
             Variant::OneCore => "one_core",
             Variant::CrossWorker => "cross_worker",
             Variant::Outside => "outside",
+            Variant::Plain1 => "1",
+            Variant::Plain64 => "64",
+            Variant::Plain1000 => "1000",
+            Variant::Tls1 => "tls1",
+            Variant::Tls64 => "tls64",
+            Variant::Tls1000 => "tls1000",
         }
     }
 }
@@ -116,11 +181,20 @@ pub(crate) enum System {
     Actix,
     /// Erlang/OTP.
     Otp,
+    /// The axum crate on tokio, as a server.
+    Axum,
 }
 
 impl System {
-    pub(crate) const ALL: &[System] =
-        &[System::Linden, System::Tokio, System::Ractor, System::Kameo, System::Actix, System::Otp];
+    pub(crate) const ALL: &[System] = &[
+        System::Linden,
+        System::Tokio,
+        System::Ractor,
+        System::Kameo,
+        System::Actix,
+        System::Otp,
+        System::Axum,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -130,6 +204,7 @@ impl System {
             System::Kameo => "kameo",
             System::Actix => "actix",
             System::Otp => "otp",
+            System::Axum => "axum",
         }
     }
 }
@@ -155,5 +230,24 @@ mod tests {
         for system in System::ALL {
             assert_eq!(System::from_str(system.name(), false), Ok(*system));
         }
+    }
+
+    #[test]
+    fn every_variant_of_http_says_how_many_connections_it_has_and_no_other_does() {
+        for scenario in Scenario::ALL {
+            for variant in scenario.variants() {
+                assert_eq!(variant.connections().is_some(), *scenario == Scenario::Http);
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_takes_part_where_it_is_one() {
+        let part = |scenario: Scenario| {
+            let systems = System::ALL.iter().filter(move |&&system| scenario.has(system));
+            systems.map(|system| system.name()).collect::<Vec<_>>()
+        };
+        assert_eq!(part(Scenario::Http), ["linden", "axum"]);
+        assert_eq!(part(Scenario::Call), ["linden", "tokio", "ractor", "kameo", "actix", "otp"]);
     }
 }

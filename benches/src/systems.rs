@@ -6,6 +6,7 @@
 //! reports it; `Unsupported` is only for what a system does not offer.
 
 pub(crate) mod actix;
+pub(crate) mod axum;
 pub(crate) mod kameo;
 pub(crate) mod linden;
 pub(crate) mod otp;
@@ -30,6 +31,7 @@ pub(crate) fn run(
         System::Ractor => ractor::run(scenario, variant, params),
         System::Kameo => kameo::run(scenario, variant, params),
         System::Actix => actix::run(scenario, variant, params),
+        System::Axum => axum::run(scenario, variant, params),
         System::Otp => Err(Unsupported("runs in an OS process of its own, not in this one".into())),
     }
 }

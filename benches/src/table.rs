@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use crate::goal;
 use crate::outcome::more_is_better;
 use crate::results::{Record, Results};
-use crate::scenario::System;
+use crate::scenario::{Scenario, System};
 
 /// The systems that all others are compared with.
 const REFERENCES: [System; 2] = [System::Linden, System::Tokio];
@@ -19,6 +20,7 @@ pub(crate) fn render(results: &Results) -> String {
     let records = results.records();
     for same_metric in records.chunk_by(|a, b| a.metric == b.metric) {
         render_metric(&mut text, same_metric);
+        render_goals(&mut text, results.group().scenario, same_metric);
     }
     if records.is_empty() {
         let group = results.group();
@@ -61,17 +63,18 @@ fn render_metric(text: &mut String, records: &[Record]) {
     }
 }
 
+fn render_goals(text: &mut String, scenario: Scenario, records: &[Record]) {
+    for verdict in goal::verdicts(scenario, records) {
+        line(text, format_args!("  {verdict}"));
+    }
+}
+
 /// How many times better the reference is than this record; empty when it has no figure.
 fn ratio(records: &[Record], reference: System, record: &Record) -> String {
-    let Some(reference) = records.iter().find(|other| other.system == reference.name()) else {
-        return String::new();
-    };
-    let times = if more_is_better(&record.unit) {
-        reference.median / record.median
-    } else {
-        record.median / reference.median
-    };
-    format!("{times:.2}x")
+    let reference = records.iter().find(|other| other.system == reference.name());
+    reference
+        .map(|reference| format!("{:.2}x", reference.times_better_than(record)))
+        .unwrap_or_default()
 }
 
 /// Three or four digits that matter: 4.85, 98.1, 544, 47 121, 22.13 M.
@@ -99,7 +102,7 @@ mod tests {
     use super::*;
     use crate::outcome::Metric;
     use crate::plan::Group;
-    use crate::scenario::{Scenario, Variant};
+    use crate::scenario::Variant;
 
     fn results(scenario: Scenario) -> Results {
         Results::new(Group { scenario, variant: Variant::Default })
@@ -132,6 +135,23 @@ mod tests {
         assert_eq!(
             row(&render(&results), "otp"),
             ["otp", "4.40", "M", "4.40", "M", "4.40", "M", "1", "5.00x"]
+        );
+    }
+
+    #[test]
+    fn a_goal_stands_below_its_figures() {
+        let mut results =
+            Results::new(Group { scenario: Scenario::Http, variant: Variant::Plain64 });
+        results.add(System::Linden, vec![Metric::requests(99e3), Metric::p99(1_010.0)]);
+        results.add(System::Axum, vec![Metric::requests(100e3), Metric::p99(1_000.0)]);
+        let table = render(&results);
+        assert!(
+            table.contains("  goal: 0.95x of axum or better; it is 0.99x: reached\n"),
+            "{table}"
+        );
+        assert!(
+            table.contains("  goal: 1.00x of axum or better; it is 0.99x: missed\n"),
+            "{table}"
         );
     }
 

@@ -42,9 +42,14 @@ pub(crate) fn run(workspace: &Workspace, args: &BenchArgs) -> anyhow::Result<Exi
 }
 
 impl BenchArgs {
-    /// Whether `otp` takes part: when it is named, or when no systems are.
+    /// Whether `otp` takes part: when it is named, or when no systems are; never in `http` alone.
     fn needs_erlang(&self) -> bool {
         if self.arguments.iter().any(|word| word == "--help" || word == "-h") {
+            return false;
+        }
+        let scenarios: Vec<&str> = self.scenarios().collect();
+        let is_http = |name: &&str| name.split('/').next() == Some("http");
+        if !scenarios.is_empty() && scenarios.iter().all(is_http) {
             return false;
         }
         let mut words = self.arguments.iter().map(String::as_str);
@@ -54,6 +59,16 @@ impl BenchArgs {
             other => other.and_then(|rest| rest.strip_prefix('=')),
         };
         systems.is_none_or(|systems| systems.split(',').any(|system| system == "otp"))
+    }
+
+    /// The words that are neither an option nor the value of one.
+    fn scenarios(&self) -> impl Iterator<Item = &str> {
+        let mut is_value = false;
+        self.arguments.iter().map(String::as_str).filter(move |word| {
+            let is_option = word.starts_with("--");
+            let takes_value = is_option && *word != "--quick" && !word.contains('=');
+            !std::mem::replace(&mut is_value, takes_value) && !is_option
+        })
     }
 }
 
@@ -113,10 +128,25 @@ mod tests {
 
     #[test]
     fn erlang_is_needed_only_when_otp_takes_part() {
-        for line in ["", "call --quick", "--systems linden,otp", "call --systems=otp --runs 1"] {
+        for line in [
+            "",
+            "call --quick",
+            "--systems linden,otp",
+            "call --systems=otp --runs 1",
+            "http call",
+            "--json http",
+            "--quick --json http call",
+        ] {
             assert!(parse(line).needs_erlang(), "{line}");
         }
-        for line in ["--systems linden,tokio", "call --systems=tokio", "--help", "-h"] {
+        for line in [
+            "--systems linden,tokio",
+            "call --systems=tokio",
+            "--help",
+            "-h",
+            "http --json FILE",
+            "--runs 3 http/64 --quick http/tls1",
+        ] {
             assert!(!parse(line).needs_erlang(), "{line}");
         }
     }

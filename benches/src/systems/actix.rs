@@ -41,6 +41,7 @@ pub(crate) fn run(
                 measure::silence_crashes();
                 restart(params).await?
             }
+            Scenario::Http => return Err(Unsupported::takes_no_part()),
         })
     })
 }

@@ -3,6 +3,8 @@
 //! Everything of a node is switched on: timers, reactor, watch, accounts, a default timeout on each call. Drivers are
 //! processes of the node (a `Task`), but in `outside`.
 
+mod http;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +38,7 @@ pub(crate) fn run(
             format_reports();
             restart(&node(), params)
         }
+        Scenario::Http => http::serve(variant, params)?,
     })
 }
 
@@ -99,6 +102,7 @@ fn call(variant: Variant, params: Params) -> f64 {
             let node = start(workers);
             calls_from_outside(&node, &start_counter(&node), params)
         }
+        other => unreachable!("{other} is no variant of call"),
     }
 }
 

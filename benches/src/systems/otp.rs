@@ -80,6 +80,7 @@ impl Otp {
             }
             Variant::CrossWorker => params.workers.max(2),
             Variant::Default => params.workers,
+            _ => return Err(Unsupported::takes_no_part()),
         };
         Ok(command(&self.directory, workers, scenario, variant, params))
     }

@@ -36,6 +36,7 @@ pub(crate) fn run(
             measure::silence_crashes();
             drive(&runtime(), restart(params))
         }
+        Scenario::Http => return Err(Unsupported::takes_no_part()),
     })
 }
 
@@ -84,6 +85,7 @@ fn call(variant: Variant, params: Params) -> f64 {
             let runtime = multi_thread(workers);
             calls_from_outside(&start_counter(&runtime), params)
         }
+        other => unreachable!("{other} is no variant of call"),
     }
 }
 
