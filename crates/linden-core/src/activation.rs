@@ -9,7 +9,8 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use crate::cell::{self, CellRef, EXITING, Header, NAMED, PARENT_LINKED, REMOTE, SignalNode, TRAP_EXIT};
+use crate::cell::{self, CellRef, EXITING, Header, NAMED, PARENT_LINKED, REMOTE, TRAP_EXIT};
+use crate::envelope::{self, SignalNode};
 use crate::hook::{drop_guarded, panic_reason, wake_guarded};
 use crate::id::Pid;
 use crate::introspect::{ExitEvent, ExitOrigin, ProcessInfo};
@@ -166,7 +167,7 @@ impl Worker {
                     // First, for the signal may ask for it.
                     header.add_unread(std::mem::take(&mut messages));
                     // SAFETY: taken, so it is this worker's.
-                    let signal = unsafe { cell::open_signal(link) };
+                    let signal = unsafe { envelope::open_signal(link) };
                     // SAFETY: owned; no reference to the owner part or bonds is held.
                     unsafe { self.act(cell, signal) }
                 }
@@ -447,6 +448,8 @@ impl Worker {
             parent: node.parent_of(header),
             unread: header.unread.load(Ordering::Relaxed),
             reason,
+            // SAFETY: owned: this worker ends the process.
+            trace: unsafe { crate::trace::trace_of(header) },
             origin: if self.doomed.get() { ExitOrigin::Signal } else { ExitOrigin::Own },
             detail: detail.as_deref(),
         };

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::call::Call;
-use crate::cell::{CellRef, Letter};
+use crate::cell::CellRef;
+use crate::envelope::Letter;
 use crate::id::{NodeId, Pid};
 use crate::message::Message;
 use crate::names::NameSlot;

@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::address::{Place, RemoteProcess};
-use crate::cell::{CellRef, Letter};
+use crate::cell::CellRef;
+use crate::envelope::Letter;
 use crate::deadline::{self, OwnTimer};
 use crate::message::Message;
 use crate::names::NameSlot;

@@ -8,7 +8,6 @@
 //!   future is always dropped by a worker, never by a handle.
 
 use std::alloc::Layout;
-use std::any::TypeId;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
@@ -18,15 +17,15 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
+use crate::envelope::{Letter, MessageOps, SignalNode, open_signal};
 use crate::hand;
 use crate::id::{LocalPid, Pid};
 use crate::inbox::Inbox;
 use crate::links::Rare;
-use crate::mailbox::{Link, LinkKind, MailWord, Push, Wake};
-use crate::message::{CodecError, EncodedMessage, Message, MethodInfo, Payload};
+use crate::mailbox::{LinkKind, MailWord, Push, Wake};
+use crate::message::Message;
 use crate::node::{Node, NodeInner};
 use crate::reason::{IntoReason, Reason};
-use crate::reply::ReplyPort;
 use crate::signal::Signal;
 use crate::slot::Counted;
 use crate::worker;
@@ -43,6 +42,9 @@ pub(crate) const NAMED: u32 = 1 << 3;
 pub(crate) const REMOTE: u32 = 1 << 4;
 
 // Bit 5 is kept for `HEAVY`: the process overran its time and belongs to the background pool. Set by the watch.
+
+/// The process works in a trace; `Rare` has it. Written by the owner.
+pub(crate) const TRACED: u32 = 1 << 6;
 
 /// The upper half of the flags: the number of the process's group. Written by the owner.
 pub(crate) const GROUP_SHIFT: u32 = 16;
@@ -103,172 +105,6 @@ pub(crate) struct VTable {
     dealloc: unsafe fn(NonNull<Header>),
     pub(crate) cell_size: usize,
     pub(crate) ops: &'static MessageOps,
-}
-
-/// What can be done with a message whose type is known by a table only.
-pub(crate) struct MessageOps {
-    pub(crate) type_id: TypeId,
-    pub(crate) type_name: fn() -> &'static str,
-    drop: unsafe fn(NonNull<Link>),
-    pub(crate) encode: unsafe fn(NonNull<Link>) -> Result<EncodedMessage, CodecError>,
-    pub(crate) decode: fn(&str, &Payload, Option<ReplyPort>) -> Result<Letter, CodecError>,
-    pub(crate) methods: fn() -> &'static [MethodInfo],
-}
-
-/// A message on its way: the link, then the message.
-#[repr(C)]
-pub(crate) struct Envelope<M> {
-    link: Link,
-    message: M,
-}
-
-/// A signal on its way.
-#[repr(C)]
-pub(crate) struct SignalNode {
-    link: Link,
-    pub(crate) signal: Signal,
-}
-
-/// An owned message that is in no mailbox, its type known by a table.
-pub(crate) struct Letter {
-    link: NonNull<Link>,
-    pub(crate) ops: &'static MessageOps,
-}
-
-// SAFETY: every message is `Send`, and a letter is its only owner.
-unsafe impl Send for Letter {}
-
-impl Letter {
-    #[inline(always)]
-    pub(crate) fn new<M: Message>(message: M) -> Self {
-        let envelope = Box::new(Envelope {
-            link: Link::new(LinkKind::Message),
-            message,
-        });
-        Self {
-            link: NonNull::from(Box::leak(envelope)).cast(),
-            ops: MessageOps::of::<M>(),
-        }
-    }
-
-    /// Takes the message out, if it is an `M`.
-    pub(crate) fn open<M: Message>(self) -> Result<M, Self> {
-        if self.ops.type_id != TypeId::of::<M>() {
-            return Err(self);
-        }
-        let link = ManuallyDrop::new(self).link;
-        // SAFETY: the table says that this is an envelope of an `M`, and the letter owned it.
-        Ok(unsafe { open_envelope(link) })
-    }
-
-    pub(crate) fn encode(self) -> Result<EncodedMessage, CodecError> {
-        let letter = ManuallyDrop::new(self);
-        // SAFETY: the letter owned the envelope, and the table is its type's.
-        unsafe { (letter.ops.encode)(letter.link) }
-    }
-
-    fn into_link(self) -> NonNull<Link> {
-        ManuallyDrop::new(self).link
-    }
-}
-
-impl Drop for Letter {
-    fn drop(&mut self) {
-        // SAFETY: the letter owns the envelope, and the table is its type's.
-        unsafe { (self.ops.drop)(self.link) };
-    }
-}
-
-impl fmt::Debug for Letter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str((self.ops.type_name)())
-    }
-}
-
-/// Takes a message out of its envelope.
-///
-/// # Safety
-/// `link` leads an `Envelope<M>` that the caller owns.
-#[inline(always)]
-pub(crate) unsafe fn open_envelope<M>(link: NonNull<Link>) -> M {
-    // SAFETY: the caller's promise; envelopes are made by `Box`.
-    let envelope = unsafe { Box::from_raw(link.cast::<Envelope<M>>().as_ptr()) };
-    envelope.message
-}
-
-/// Looks at a message in its envelope.
-///
-/// # Safety
-/// `link` leads an `Envelope<M>` that stays where it is and unchanged for `'a`.
-pub(crate) unsafe fn envelope_message<'a, M>(link: NonNull<Link>) -> &'a M {
-    // SAFETY: the caller's promise.
-    unsafe { &link.cast::<Envelope<M>>().as_ref().message }
-}
-
-/// Takes back the signal node that `link` leads.
-///
-/// # Safety
-/// `link` leads a `SignalNode` that the caller owns.
-pub(crate) unsafe fn open_signal(link: NonNull<Link>) -> Box<SignalNode> {
-    // SAFETY: the caller's promise; signal nodes are made by `Box`.
-    unsafe { Box::from_raw(link.cast::<SignalNode>().as_ptr()) }
-}
-
-impl SignalNode {
-    pub(crate) fn new(signal: Signal) -> Box<Self> {
-        Box::new(Self {
-            link: Link::new(LinkKind::Signal),
-            signal,
-        })
-    }
-
-    pub(crate) fn into_link(self: Box<Self>) -> NonNull<Link> {
-        NonNull::from(Box::leak(self)).cast()
-    }
-}
-
-struct OpsOf<M>(PhantomData<M>);
-
-impl<M: Message> OpsOf<M> {
-    const OPS: MessageOps = MessageOps {
-        type_id: TypeId::of::<M>(),
-        type_name: std::any::type_name::<M>,
-        drop: |link| {
-            // SAFETY: the table's caller owns the envelope, and it is one of an `M`.
-            drop(unsafe { open_envelope::<M>(link) });
-        },
-        encode: |link| {
-            // SAFETY: as above.
-            let message = unsafe { open_envelope::<M>(link) };
-            let codec = M::codec().ok_or(CodecError::NoCodec(std::any::type_name::<M>()))?;
-            (codec.encode)(message)
-        },
-        decode: |method, payload, reply| {
-            let codec = M::codec().ok_or(CodecError::NoCodec(std::any::type_name::<M>()))?;
-            (codec.decode)(method, payload, reply).map(Letter::new)
-        },
-        methods: M::methods,
-    };
-}
-
-impl MessageOps {
-    pub(crate) const fn of<M: Message>() -> &'static Self {
-        &OpsOf::<M>::OPS
-    }
-}
-
-/// Drops a message or signal that nobody will read.
-///
-/// # Safety
-/// `link` leads an envelope of the message type of `ops` or a signal node, and the caller owns it.
-pub(crate) unsafe fn drop_mail(link: NonNull<Link>, ops: &MessageOps) {
-    // SAFETY: the caller owns the link.
-    match unsafe { link.as_ref() }.kind() {
-        // SAFETY: the caller's promise.
-        LinkKind::Message => unsafe { (ops.drop)(link) },
-        // SAFETY: the caller's promise.
-        LinkKind::Signal => drop(unsafe { open_signal(link) }),
-    }
 }
 
 /// One process, with its types.
@@ -566,7 +402,8 @@ impl CellRef {
                 worker::schedule(self.header);
                 Ok(())
             }
-            Push::Closed => Err(Letter { link, ops }),
+            // SAFETY: refused, so it is still this function's.
+            Push::Closed => Err(unsafe { Letter::of_refused(link, ops) }),
         }
     }
 

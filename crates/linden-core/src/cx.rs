@@ -17,10 +17,9 @@ use parking_lot::Mutex;
 
 use crate::activation::{bonds, inspect, link, take_link_down};
 use crate::address::Address;
-use crate::cell::{
-    self, CellRef, EXITING, Header, Letter, REMOTE, SignalNode, TRAP_EXIT, envelope_message, open_envelope, open_signal,
-};
+use crate::cell::{self, CellRef, EXITING, Header, REMOTE, TRACED, TRAP_EXIT};
 use crate::deadline::{self, OwnTimer};
+use crate::envelope::{Letter, SignalNode, envelope_message, open_envelope, open_signal};
 use crate::hook::panic_reason;
 use crate::id::{Pid, Ref};
 use crate::inbox::Place;
@@ -33,6 +32,7 @@ use crate::reason::{IntoReason, Reason};
 use crate::reply::Reply;
 use crate::signal::{ExitVia, Info, Mail, Signal, Watcher};
 use crate::spawn::ParentLink;
+use crate::trace;
 use crate::timer::{Interval, Receiver, RepeatedLetter, TimerEntry, TimerRef, TimerSlot, ticks};
 use crate::worker::{self, Worker};
 
@@ -556,14 +556,21 @@ impl<M: Message> Cx<M> {
             LinkKind::Message => {
                 let unread = self.cell.unread.load(Ordering::Relaxed);
                 self.cell.unread.store(unread.saturating_sub(1), Ordering::Relaxed);
-                // SAFETY: messages of this process are of type `M`.
+                // SAFETY: the process runs here; messages of this process are of type `M`.
+                unsafe { trace::take_over::<M>(&self.cell, link) };
+                // SAFETY: as above.
                 Mail::Msg(unsafe { open_envelope(link) })
             }
-            // SAFETY: as above.
-            LinkKind::Signal => match unsafe { open_signal(link) }.signal {
-                Signal::Info(info) => Mail::Info(info),
-                other => unreachable!("{other:?} was to be acted on when it was drained"),
-            },
+            LinkKind::Signal => {
+                if self.cell.flag(TRACED) {
+                    self.cell.clear_flag(TRACED);
+                }
+                // SAFETY: taken from the inbox, a signal node.
+                match unsafe { open_signal(link) }.signal {
+                    Signal::Info(info) => Mail::Info(info),
+                    other => unreachable!("{other:?} was to be acted on when it was drained"),
+                }
+            }
         }
     }
 }

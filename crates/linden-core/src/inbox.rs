@@ -129,7 +129,7 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cell::{SignalNode, open_signal};
+    use crate::envelope::{SignalNode, open_signal};
     use crate::id::{NodeId, Ref};
     use crate::signal::{Info, Signal};
 

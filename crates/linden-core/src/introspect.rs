@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::id::{Pid, Ref};
 use crate::reason::Reason;
+use crate::trace::{TraceContext, current_trace};
 
 /// What a process is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -73,6 +74,8 @@ pub struct CurrentProcess {
     pub label: Option<Arc<str>>,
     /// The group that it belongs to.
     pub group: Option<Arc<str>>,
+    /// The trace that it works in.
+    pub trace: Option<TraceContext>,
 }
 
 /// The process that runs on this thread, if one does.
@@ -87,6 +90,7 @@ pub fn current_process() -> Option<CurrentProcess> {
         name: row.name,
         label: row.label,
         group: row.group,
+        trace: current_trace(),
     })
 }
 
@@ -108,6 +112,8 @@ pub struct ExitEvent<'a> {
     pub unread: u32,
     /// Why it ended.
     pub reason: &'a Reason,
+    /// The trace that it worked in.
+    pub trace: Option<TraceContext>,
     /// Whether it ended by itself or was ended.
     pub origin: ExitOrigin,
     /// What the process left for the report ([`crate::Cx::set_crash_detail`]).

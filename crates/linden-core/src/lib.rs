@@ -66,6 +66,7 @@ not_under_loom! {
     mod cell;
     mod cx;
     mod deadline;
+    mod envelope;
     mod hand;
     mod hook;
     mod id;
@@ -87,6 +88,7 @@ not_under_loom! {
     mod stop;
     mod table;
     mod timer;
+    mod trace;
     mod transport;
     mod worker;
 
@@ -110,5 +112,6 @@ not_under_loom! {
     pub use spawn::{spawn, spawn_link, unlink};
     pub use stop::StopReport;
     pub use timer::TimerRef;
+    pub use trace::{TraceContext, TraceContextError, current_trace, set_trace};
     pub use transport::{AnswerError, Body, Destination, Packet, Transport};
 }

@@ -1,4 +1,5 @@
-//! What most processes never have: links beyond the parent, monitors, watchers, a label. Kept in a box made at first need.
+//! What most processes never have: links beyond the parent, monitors, watchers, a label, a trace. Kept in a box made at first
+//! need.
 //!
 //! Links follow OTP's protocol: both ends keep the link, set up and taken down by signals. An unlink is acknowledged, and
 //! until then what comes through the old link is dropped: an exit, so that nobody hears of a link that it took down, and a
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::id::{LocalPid, NodeId, Pid, Ref};
 use crate::signal::Watcher;
+use crate::trace::TraceContext;
 
 /// A hasher for ids, which nobody outside chooses: one multiplication.
 #[derive(Clone, Copy, Default, Debug)]
@@ -47,11 +49,13 @@ pub(crate) type IdSet<K> = HashSet<K, BuildHasherDefault<IdHasher>>;
 pub(crate) struct Rare {
     /// Owner only.
     bonds: UnsafeCell<Bonds>,
+    /// The trace that the process works in, while its flag `TRACED` is set. Owner only.
+    trace: UnsafeCell<Option<TraceContext>>,
     /// For people. Anybody may read it.
     pub(crate) label: Mutex<Option<Arc<str>>>,
 }
 
-// SAFETY: `bonds` is touched by the owner alone, as the owner part of the header.
+// SAFETY: `bonds` and `trace` are touched by the owner alone, as the owner part of the header.
 unsafe impl Sync for Rare {}
 
 impl Rare {
@@ -61,6 +65,20 @@ impl Rare {
     pub(crate) unsafe fn bonds(&self) -> &mut Bonds {
         // SAFETY: the caller's promise.
         unsafe { &mut *self.bonds.get() }
+    }
+
+    /// # Safety
+    /// The caller is the owner of the cell.
+    pub(crate) unsafe fn trace(&self) -> Option<TraceContext> {
+        // SAFETY: the caller's promise; a copy.
+        unsafe { *self.trace.get() }
+    }
+
+    /// # Safety
+    /// The caller is the owner of the cell.
+    pub(crate) unsafe fn set_trace(&self, trace: Option<TraceContext>) {
+        // SAFETY: the caller's promise; no reference into it is ever kept.
+        unsafe { *self.trace.get() = trace };
     }
 }
 

@@ -35,13 +35,17 @@ const WOKEN: usize = 0b100;
 const CLOSING: usize = CLOSED | WOKEN;
 const TAG: usize = STATE | WOKEN;
 
+/// The bit of a link whose message carries a trace, and all bits of a link that are no address.
+const LINK_TRACED: usize = 0b10;
+const LINK_TAG: usize = 0b11;
+
 /// The head of everything that can stand in a mailbox. The first field of a message or signal node (`repr(C)`).
 ///
 /// Before the push the link belongs to the pusher, between push and take to nobody, then to the owner.
 #[repr(C, align(8))]
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// The older neighbour; bit 0 is set for a signal.
+    /// The older neighbour; bit 0 is set for a signal, bit 1 for a message that carries a trace.
     next: Cell<*mut Link>,
 }
 
@@ -61,14 +65,25 @@ impl Link {
         if self.next.get().addr() & 1 == 0 { LinkKind::Message } else { LinkKind::Signal }
     }
 
-    pub(crate) fn next(&self) -> *mut Link {
-        self.next.get().map_addr(|addr| addr & !1)
+    /// The link of a message that carries a trace.
+    #[cfg_attr(loom, expect(dead_code, reason = "the envelopes are not part of the models"))]
+    pub(crate) fn traced() -> Self {
+        Self { next: Cell::new(ptr::null_mut::<Link>().map_addr(|_| LINK_TRACED)) }
     }
 
-    /// Sets the neighbour and keeps the kind.
+    #[cfg_attr(loom, expect(dead_code, reason = "as above"))]
+    pub(crate) fn is_traced(&self) -> bool {
+        self.next.get().addr() & LINK_TRACED != 0
+    }
+
+    pub(crate) fn next(&self) -> *mut Link {
+        self.next.get().map_addr(|addr| addr & !LINK_TAG)
+    }
+
+    /// Sets the neighbour and keeps what the link leads.
     pub(crate) fn set_next(&self, next: *mut Link) {
-        let kind = self.next.get().addr() & 1;
-        self.next.set(next.map_addr(|addr| addr | kind));
+        let tag = self.next.get().addr() & LINK_TAG;
+        self.next.set(next.map_addr(|addr| addr | tag));
     }
 }
 

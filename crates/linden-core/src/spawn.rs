@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::activation::{bonds, link, take_link_down};
 use crate::address::Address;
-use crate::cell::{Birth, CellRef, EXITING, GROUP_SHIFT, Header, NewCell, PARENT_LINKED};
+use crate::cell::{Birth, CellRef, EXITING, GROUP_SHIFT, Header, NewCell, PARENT_LINKED, TRACED};
 use crate::cx::Cx;
 use crate::id::{LocalPid, Pid, Ref};
 use crate::message::Message;
@@ -12,6 +12,7 @@ use crate::node::Node;
 use crate::reason::{IntoReason, Reason};
 use crate::signal::{ExitVia, Signal, Watcher};
 use crate::table::IndexCache;
+use crate::trace::{give_trace, trace_of};
 use crate::worker::{self, Worker};
 
 /// Whether a process is linked to its parent from the start.
@@ -113,6 +114,12 @@ impl Node {
         });
         let future = body(Cx::of_cell(cell.handle()));
         let handle = cell.handle();
+        if let Some(parent) = parent.filter(|parent| parent.flag(TRACED)) {
+            // SAFETY: the parent is the process that runs here.
+            let trace = unsafe { trace_of(parent) };
+            // SAFETY: who makes a process is its owner until it is in a run queue.
+            unsafe { give_trace(&handle, trace) };
+        }
         let local = allocation.keep();
         let header: std::ptr::NonNull<Header> = cell.complete(future);
         // SAFETY: allocated for this cell, which lives until its death removes it from the table.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::address::{Place, RemoteProcess};
-use crate::cell::Letter;
+use crate::envelope::Letter;
 use crate::hook::drop_guarded;
 use crate::id::{LocalPid, Pid, Ref};
 use crate::node::{Node, NodeInner};

@@ -13,8 +13,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{Address, RemoteProcess};
-use crate::cell::{CellRef, Letter, REMOTE};
+use crate::cell::{CellRef, REMOTE};
 use crate::deadline::{self, OwnTimer};
+use crate::envelope::Letter;
 use crate::hook::{drop_guarded, panic_reason};
 use crate::id::{NodeId, Pid, Ref};
 use crate::message::{CodecError, Message, MethodInfo, Payload};
@@ -23,6 +24,7 @@ use crate::reason::Reason;
 use crate::reply::{CallError, Delivered, ReplyPort, reply_pair};
 use crate::signal::{ExitVia, Signal, Watcher};
 use crate::timer::ticks;
+use crate::trace::{TraceContext, current_trace};
 use crate::worker;
 
 /// Takes packets to other nodes.
@@ -65,6 +67,8 @@ pub enum Body {
         payload: Payload,
         /// Where the answer goes: a reference of the node that calls.
         reply: Option<Ref>,
+        /// The trace that it was sent in. Boxed: a packet is passed back by value, and few have one.
+        trace: Option<Box<TraceContext>>,
     },
     /// The answer of a call.
     Answer {
@@ -165,6 +169,7 @@ impl RemoteProcess {
     /// It cannot be encoded; it is dropped and counted.
     pub(crate) fn send(&self, letter: Letter) -> Result<Option<Ref>, CodecError> {
         let node = self.node.inner();
+        let trace = letter.trace().map(Box::new);
         let encoded = match letter.encode() {
             Ok(encoded) => encoded,
             Err(error) => {
@@ -183,6 +188,7 @@ impl RemoteProcess {
                 method: encoded.method.to_owned(),
                 payload: encoded.payload,
                 reply,
+                trace,
             },
         };
         node.pass_on(self.at, packet);
@@ -329,7 +335,7 @@ impl Node {
         }
         let (reply, mut receiver) = reply_pair::<Payload>();
         let port = reply.into_port(|payload| Ok(payload.clone())).in_format(payload.format);
-        let letter = decode(&cell, method, payload, Some(port)).map_err(CallError::Codec)?;
+        let letter = decode(&cell, method, payload, Some(port), current_trace()).map_err(CallError::Codec)?;
         cell.post(letter).map_err(|_| CallError::NoProc)?;
         let at = deadline::after(self.inner(), ticks(timeout));
         let mut own_timer = Some(OwnTimer::new(self.clone()));
@@ -349,9 +355,17 @@ impl Node {
     /// No such process, or [`CallError::Codec`].
     pub fn cast_encoded(&self, to: &Destination, method: &str, payload: &Payload) -> Result<(), CallError> {
         let cell = self.inner().find(to).ok_or(CallError::NoProc)?;
-        let letter = decode(&cell, method, payload, None).map_err(CallError::Codec)?;
+        let letter = decode(&cell, method, payload, None, current_trace()).map_err(CallError::Codec)?;
         cell.post(letter).map_err(|_| CallError::NoProc)
     }
+}
+
+/// A message from another node, still encoded.
+struct Incoming {
+    method: String,
+    payload: Payload,
+    reply: Option<Ref>,
+    trace: Option<Box<TraceContext>>,
 }
 
 impl NodeInner {
@@ -466,13 +480,9 @@ impl NodeInner {
             }
             (
                 Some(to),
-                Body::Message {
-                    method,
-                    payload,
-                    reply,
-                },
+                Body::Message { method, payload, reply, trace },
             ) => {
-                self.deliver_message(node, &to, &method, &payload, reply);
+                self.deliver_message(node, &to, Incoming { method, payload, reply, trace });
                 return;
             }
             (Some(Destination::Pid(to)), body) => (to, body),
@@ -519,15 +529,14 @@ impl NodeInner {
         &self,
         node: &Node,
         to: &Destination,
-        method: &str,
-        payload: &Payload,
-        reply: Option<Ref>,
+        message: Incoming,
     ) {
+        let Incoming { method, payload, reply, trace } = message;
         let armed = Arc::new(AtomicBool::new(false));
         let port = reply.map(|reference| ReplyPort::remote(node.clone(), reference, payload.format, armed.clone()));
         let refused = match self.find(to) {
             None => CallError::NoProc,
-            Some(cell) => match decode(&cell, method, payload, port) {
+            Some(cell) => match decode(&cell, &method, &payload, port, trace.map(|trace| *trace)) {
                 Ok(letter) => {
                     armed.store(true, Ordering::Relaxed);
                     let Err(letter) = cell.post(letter) else {
@@ -555,9 +564,10 @@ fn decode(
     method: &str,
     payload: &Payload,
     port: Option<ReplyPort>,
+    trace: Option<TraceContext>,
 ) -> Result<Letter, CodecError> {
     let ops = cell.vtable.ops;
-    catch_unwind(AssertUnwindSafe(|| (ops.decode)(method, payload, port)))
+    catch_unwind(AssertUnwindSafe(|| (ops.decode)(method, payload, port, trace)))
         .unwrap_or_else(|panic| Err(CodecError::Arguments(panic_reason(panic).to_string())))
 }
 

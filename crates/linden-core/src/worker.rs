@@ -16,7 +16,8 @@ use crossbeam_deque::{Steal, Stealer};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
-use crate::cell::{self, Header, WAKER_TABLE, open_signal};
+use crate::cell::{Header, WAKER_TABLE};
+use crate::envelope::{drop_mail, open_signal};
 use crate::idle::Search;
 use crate::introspect::CrashDetail;
 use crate::lifo::LifoSlot;
@@ -328,7 +329,7 @@ pub(crate) unsafe fn drop_list(header: NonNull<Header>, newest: *mut Link) {
         // SAFETY: a link of the caller's list.
         next = unsafe { link.as_ref() }.next();
         // SAFETY: as above, and not used again.
-        unsafe { cell::drop_mail(link, ops) };
+        unsafe { drop_mail(link, ops) };
     }
 }
 
@@ -732,7 +733,7 @@ pub(crate) unsafe fn drain_inbox(
                 messages += 1;
                 // SAFETY: as above; messages of this process are of its type.
                 let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| unsafe {
-                    cell::drop_mail(link, ops);
+                    drop_mail(link, ops);
                 }));
                 if let Err(payload) = dropped {
                     let _ = crate::hook::panic_reason(payload);

@@ -15,8 +15,8 @@ use futures_util::FutureExt;
 use linden_core::{
     Address, AnswerError, Body, CallError, Codec, CodecError, Cx, Destination, EncodedMessage,
     ExitVia, Format, Info, Mail, Message, MethodInfo, MethodKind, Node, NodeId, NodeOptions,
-    Packet, PanicInfo, Payload, Pid, Reason, Ref, Reply, ReplyPort, Simulation, Transport,
-    reply_channel,
+    Packet, PanicInfo, Payload, Pid, Reason, Ref, Reply, ReplyPort, Simulation, TraceContext,
+    Transport, current_trace, reply_channel, set_trace,
 };
 use puppet::{Puppet, obey};
 use serde::Serialize;
@@ -139,6 +139,8 @@ fn two<F: Future<Output = ()>>(scenario: impl FnOnce(Node, Node, Arc<Network>) -
 enum Ask {
     Add(u64),
     Total(Reply<u64>),
+    /// Answers with the flags of the trace that it is asked in.
+    Trace(Reply<u64>),
     Keep(Reply<u64>),
     Release(u64),
     /// Drops the place for the answer and lives on.
@@ -158,10 +160,11 @@ impl Message for Ask {
     }
 }
 
-const METHODS: [MethodInfo; 6] = [
+const METHODS: [MethodInfo; 7] = [
     MethodInfo { name: "add", kind: MethodKind::Cast, arguments: &["number"] },
     MethodInfo { name: "release", kind: MethodKind::Cast, arguments: &["number"] },
     MethodInfo { name: "total", kind: MethodKind::Call, arguments: &[] },
+    MethodInfo { name: "trace", kind: MethodKind::Call, arguments: &[] },
     MethodInfo { name: "keep", kind: MethodKind::Call, arguments: &[] },
     MethodInfo { name: "forget", kind: MethodKind::Call, arguments: &[] },
     MethodInfo { name: "crash", kind: MethodKind::Call, arguments: &[] },
@@ -182,6 +185,7 @@ fn decode(method: &str, payload: &Payload, port: Option<ReplyPort>) -> Result<As
         ("release", None) => Ok(Ask::Release(unpack(payload)?)),
         ("total", Some(reply)) if payload.bytes.is_empty() => Ok(Ask::Total(reply)),
         ("total", Some(_)) => Err(CodecError::Arguments("total takes none".to_owned())),
+        ("trace", Some(reply)) => Ok(Ask::Trace(reply)),
         ("keep", Some(reply)) => Ok(Ask::Keep(reply)),
         ("forget", Some(reply)) => Ok(Ask::Forget(reply)),
         ("crash", Some(reply)) => Ok(Ask::Crash(reply)),
@@ -206,6 +210,7 @@ fn encode(ask: Ask) -> Result<EncodedMessage, CodecError> {
         Ask::Add(number) => cast("add", number),
         Ask::Release(number) => cast("release", number),
         Ask::Total(reply) => call("total", reply),
+        Ask::Trace(reply) => call("trace", reply),
         Ask::Keep(reply) => call("keep", reply),
         Ask::Forget(reply) => call("forget", reply),
         Ask::Crash(reply) => call("crash", reply),
@@ -221,6 +226,10 @@ async fn serve(mut cx: Cx<Ask>) {
         match cx.recv().await {
             Mail::Msg(Ask::Add(number)) => total += number,
             Mail::Msg(Ask::Total(reply)) => drop(reply.send(total)),
+            Mail::Msg(Ask::Trace(reply)) => {
+                let flags = current_trace().map_or(u64::MAX, |trace| trace.flags.into());
+                reply.send(flags);
+            }
             Mail::Msg(Ask::Keep(reply)) => kept.push(reply),
             Mail::Msg(Ask::Release(number)) => kept.drain(..).for_each(|reply| {
                 reply.send(number);
@@ -249,6 +258,21 @@ fn exit_of(info: Info) -> (Pid, Reason) {
 }
 
 // ---- Messages and calls
+
+// proves: TRACE-01
+#[test]
+fn a_trace_crosses_to_another_node() {
+    two(|a, b, _network| async move {
+        let (_, server) = server(&b, &a);
+        let (reply, heard) = reply_channel();
+        a.spawn(async move |_: Cx<()>| {
+            let without = server.call(Ask::Trace).await.unwrap();
+            set_trace(Some(TraceContext { flags: 1, ..TraceContext::begin([1; 16], [2; 8]) }));
+            reply.send([without, server.call(Ask::Trace).await.unwrap()]);
+        });
+        assert_eq!(heard.await, Ok([u64::MAX, 1]));
+    });
+}
 
 // proves: DIST-01
 #[test]
@@ -700,11 +724,17 @@ fn pids_references_reasons_and_packets_survive_the_wire() {
         Body::UnlinkAck { from, id },
         Body::Monitor { reference, watcher: from },
         Body::Demonitor { reference },
-        Body::Message { method: "add".to_owned(), payload: pack(&1_u64), reply: Some(reference) },
+        Body::Message {
+            method: "add".to_owned(),
+            payload: pack(&1_u64),
+            reply: Some(reference),
+            trace: Some(Box::new(TraceContext::begin([1; 16], [2; 8]))),
+        },
         Body::Message {
             method: String::new(),
             payload: Payload { format: Format::Json, bytes: b"[1]".to_vec() },
             reply: None,
+            trace: None,
         },
         Body::Answer { reference, answer: Ok(pack(&"done")) },
         Body::Answer { reference, answer: Err(AnswerError::NoProc) },

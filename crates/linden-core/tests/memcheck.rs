@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use linden_core::{
-    Address, CallError, Cx, Flush, Info, Mail, MailRef, Message, Node, Reason, Reply,
+    Address, CallError, Cx, Flush, Info, Mail, MailRef, Message, Node, Reason, Reply, TraceContext,
 };
-use linden_core::{reply_channel, yield_now};
+use linden_core::{current_trace, reply_channel, set_trace, yield_now};
 use puppet::Puppet;
 use stage::{Running, inside, on_node, watch};
 
@@ -325,6 +325,29 @@ fn memory_of_messages_sent_by_threads_to_a_dying_process_is_freed() {
                 sender.join().unwrap();
             }
             assert!(refused.load(Ordering::Relaxed) <= 60);
+        }
+    });
+}
+
+#[test]
+fn memory_of_messages_in_a_trace_is_freed_read_or_unread_or_refused() {
+    on_node(2, |node| async move {
+        let trace = TraceContext::begin([1; 16], [2; 8]);
+        for _ in 0..ROUNDS {
+            let server = node.spawn(serve);
+            let (told, heard) = reply_channel();
+            node.spawn(async move |_: Cx<()>| {
+                set_trace(Some(trace));
+                let answer = server.call(echo).await;
+                server.send(Parcel::Text(text())).unwrap();
+                server.send(Parcel::End).unwrap();
+                // Unread, refused, or back: whatever the end of the server makes of them.
+                while server.send(Parcel::Text(text())).is_ok() {
+                    yield_now().await;
+                }
+                told.send((answer, current_trace()));
+            });
+            assert_eq!(heard.await, Ok((Ok(text()), Some(trace))));
         }
     });
 }

@@ -20,6 +20,7 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request, StatusCode, Uri, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use linden::TraceContext;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -28,7 +29,6 @@ use crate::exchange::ExchangeHandle;
 use crate::pace::WaitedFor;
 use crate::peer::PeerAddr;
 use crate::request_id::RequestId;
-use crate::trace_context::TraceContext;
 
 /// Writes an event for each request: target `linden::access`, level info. A layer, to be laid around
 /// [`crate::RequestIds`], [`crate::Traced`] and all that answers requests.

@@ -73,6 +73,8 @@ impl Exchange {
         lane: Lane,
         request: &http::Request<B>,
     ) -> Self {
+        // The trace of the connection's last request is over.
+        linden::set_trace(None);
         let began = watch.now();
         let ahead = if request.body().is_end_stream() { BodyAhead::No } else { BodyAhead::Yes };
         let number = watch.request_began(shared.limits.request_timeout, ahead, began);

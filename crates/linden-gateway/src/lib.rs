@@ -214,8 +214,8 @@ pub use sse::{Events, NobodyListens, Sse};
 pub use static_files::StaticFiles;
 pub use stats::GatewayStats;
 pub use tls::{CertificateFiles, Tls, TlsConfig, TlsError};
-pub use trace_context::{TraceContext, TraceContextError, TraceState};
-pub use traced::{Traced, TracedRoute};
+pub use trace_context::TraceState;
+pub use traced::{Traced, TracedFuture, TracedRoute};
 pub use websocket::{
     WebSocket, WebSocketClosed, WebSocketEvent, WebSocketLimits, WebSocketMessage, WebSocketUpgrade,
 };

@@ -166,6 +166,7 @@ fn crash_report(event: &ExitEvent<'_>) -> CrashReport {
         state: detail.and_then(|detail| detail.state.as_deref()).map(Limited::new),
         restarts_so_far: detail.map(|detail| detail.restarts.into()),
         unread_messages: event.unread.into(),
+        trace_id: event.trace.map(|trace| trace.trace_id_text().to_string()),
         ancestors: event.parent.iter().map(Pid::to_string).collect(),
     }
 }
@@ -186,6 +187,7 @@ fn write_crash(report: CrashReport) {
         state = report.state.as_ref().map(tracing::field::display),
         restarts_so_far = report.restarts_so_far,
         unread_messages = report.unread_messages,
+        trace_id = report.trace_id.as_deref(),
         ancestors = (!report.ancestors.is_empty()).then(|| tracing::field::display(ancestors)),
         "process crashed"
     );

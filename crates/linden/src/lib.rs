@@ -24,9 +24,10 @@ pub use error::{BoxError, StartError, Stop};
 pub use events::CrashReporter;
 pub use gen_server::{Context, GenServer, Handled, Init, ServerRef, Start, named, named_on};
 pub use linden_core::{
-    Address, Call, CallError, Cx, Flush, Info, Mail, MailRef, Message, Named, Node, NodeId,
-    NodeOptions, Pid, ProcessInfo, ProcessRow, Reason, Ref, Reply, Status, TimerRef, block_on,
-    current_process, reply_channel, spawn, spawn_link,
+    Address, Call, CallError, Cx, Flush, Info, IntoReason, Mail, MailRef, Message, Named, Node,
+    NodeId, NodeOptions, Pid, ProcessInfo, ProcessRow, Reason, Ref, Reply, Status, TimerRef,
+    TraceContext, TraceContextError, block_on, current_process, current_trace, reply_channel,
+    set_trace, spawn, spawn_link, yield_now,
 };
 pub use linden_macros::{gen_server, main, test};
 pub use node::{Booted, NodeBuilder, NodeError, Ready};

@@ -22,6 +22,9 @@ use crate::config::{LogConfig, LogFormat};
 use crate::events::{CRASH, Carried, SUPERVISOR};
 use crate::report::{CrashReport, SupervisorReport};
 
+/// The field that names the trace of the process that wrote an event, unless the event itself names one.
+const TRACE_ID: &str = "trace_id";
+
 /// Starts the log. Does nothing when the program has set up `tracing` itself.
 pub(crate) fn init(config: &LogConfig) {
     let filter = EnvFilter::new(config.directives());
@@ -34,8 +37,8 @@ fn to_standard_error(line: &str) {
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
-/// A layer of `tracing` that writes the node's log: each event as one line with pid, name and application of the process that
-/// wrote it, and reports over several lines in the readable format.
+/// A layer of `tracing` that writes the node's log: each event as one line with pid, name, application and trace of the
+/// process that wrote it, and reports over several lines in the readable format.
 ///
 /// For programs with a subscriber of their own ([`crate::NodeBuilder::foreign_logging`]), which may filter, or have layers
 /// beside it. Another formatter, such as `tracing_subscriber::fmt`, knows nothing of processes; a layer of the program's own
@@ -194,7 +197,8 @@ impl Visit for Fields {
 fn readable(event: &Event<'_>, fields: &Fields) -> String {
     let metadata = event.metadata();
     let mut line = format!("{} {:>5} ", timestamp(SystemTime::now()), metadata.level());
-    if let Some(process) = current_process() {
+    let process = current_process();
+    if let Some(process) = &process {
         if let Some(group) = &process.group {
             let _ = write!(line, "{} ", escape(group));
         }
@@ -210,6 +214,10 @@ fn readable(event: &Event<'_>, fields: &Fields) -> String {
             other => other.to_string(),
         };
         let _ = write!(line, " {name}={text}");
+    }
+    let trace = process.and_then(|process| process.trace);
+    if let Some(trace) = trace.filter(|_| fields.others.iter().all(|(name, _)| *name != TRACE_ID)) {
+        let _ = write!(line, " {TRACE_ID}={}", trace.trace_id_text());
     }
     line.push('\n');
     line
@@ -257,6 +265,9 @@ fn json<K: Into<String>>(
         let group = process.group.as_deref().map(|group| ("application", group));
         for (name, text) in [name, label, group].into_iter().flatten() {
             put(name, text);
+        }
+        if let Some(trace) = process.trace {
+            put(TRACE_ID, &trace.trace_id_text().to_string());
         }
     }
     object.extend(fields.into_iter().map(|(name, value)| (name.into(), value)));

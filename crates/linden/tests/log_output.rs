@@ -8,7 +8,7 @@ use linden::config::LogFormat;
 use linden::log::Lines;
 use linden::prelude::*;
 use linden::supervisor::decision::{AutoShutdown, Shutdown};
-use linden::{CrashReporter, NodeOptions};
+use linden::{CrashReporter, NodeOptions, TraceContext};
 use linden_core::{ExitEvent, ExitListener, Simulation};
 use program::{again, role};
 use serde_json::Value;
@@ -334,6 +334,48 @@ fn any_subscriber_gets_the_fields_of_a_report() {
     assert_eq!(crash["state"], "Billing { cents: 0 }");
     assert_eq!(values(&events, "what"), ["started", "crashed", "restarted"]);
     assert_eq!(values(&events, "level"), ["DEBUG", "ERROR", "ERROR", "INFO"]);
+}
+
+/// What a node logs whose server is asked for a payment and to crash, in a trace.
+fn traced_log(format: LogFormat) -> Vec<String> {
+    let journal = Journal::new();
+    let kept = journal.clone();
+    let lines = Lines::new(format).write_to(move |line| kept.write(line.to_owned()));
+    let subscriber = tracing_subscriber::registry().with(lines);
+    tracing::subscriber::with_default(subscriber, || {
+        let options = NodeOptions { exit_listener: Some(Arc::new(CrashReporter)), ..quiet() };
+        Simulation::with_options(1, options).run(async {
+            let billing = Billing::start(Billing::default).await.expect("it starts");
+            linden::spawn(async move |_: linden::Cx<()>| {
+                linden::set_trace(Some(TraceContext::begin([0x1f; 16], [2; 8])));
+                billing.pay(5).await.expect("it lives");
+                tracing::info!(trace_id = "own", "said by the event itself");
+                linden::set_trace(None);
+                billing.pay(6).await.expect("it lives");
+                linden::set_trace(Some(TraceContext::begin([0x2f; 16], [2; 8])));
+                billing.book();
+            });
+            settle().await;
+        });
+    });
+    journal.entries()
+}
+
+// proves: TRACE-03
+#[test]
+fn lines_and_crash_reports_name_the_trace_of_the_process() {
+    let lines = traced_log(LogFormat::Readable);
+    let [paid, own, untraced, crash] = &lines[..] else { panic!("{lines:?}") };
+    assert!(paid.ends_with(&format!("paid user=7 trace_id={}\n", "1f".repeat(16))), "{paid}");
+    assert!(own.ends_with("said by the event itself trace_id=own\n"), "{own}");
+    assert!(untraced.ends_with("paid user=7\n"), "{untraced}");
+    assert!(crash.contains(&format!("\n  trace: {}\n", "2f".repeat(16))), "{crash}");
+
+    let lines = traced_log(LogFormat::Json);
+    let parse = |line: &String| serde_json::from_str::<Value>(line).expect("it is JSON");
+    let traces: Vec<Value> = lines.iter().map(|line| parse(line)["trace_id"].clone()).collect();
+    let expected = ["1f".repeat(16).into(), "own".into(), Value::Null, "2f".repeat(16).into()];
+    assert_eq!(traces, expected);
 }
 
 // proves: APP-11

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::cell::Letter;
+use crate::envelope::Letter;
 use crate::hook::wake_guarded;
 use crate::id::LocalPid;
 use crate::node::NodeInner;

@@ -1,19 +1,27 @@
 //! What requests and responses say of themselves: ids, traces, origins.
 
+use linden::{Start, Task, TraceContext, gen_server};
 use linden_gateway::axum::Router;
 use linden_gateway::axum::http::HeaderMap;
 use linden_gateway::axum::routing::get;
-use linden_gateway::{CorsConfig, EdgeConfig, Limits, RequestId, TraceContext, TraceState};
+use linden_gateway::{CorsConfig, EdgeConfig, Limits, RequestId, TraceState, Traced};
 
 use crate::client::{Client, Response};
 use crate::served::{Served, serve};
 
+/// Whose trace the requests are sent in.
+const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 async fn serve_with(edge: EdgeConfig) -> Served {
     let router = Router::new()
         .route("/id", get(async |id: RequestId| id.to_string()))
-        .route("/trace", get(async |trace: TraceContext| trace.to_string()))
+        .route("/trace", get(trace))
         .route("/state", get(state));
     serve(edge.wrap(router).expect("the edge is sound"), Limits::default()).await
+}
+
+async fn trace() -> String {
+    linden::current_trace().map(|trace| trace.to_string()).unwrap_or_default()
 }
 
 async fn state(headers: HeaderMap, request: linden_gateway::axum::extract::Request) -> String {
@@ -45,7 +53,6 @@ async fn a_sane_request_id_is_taken_over_and_others_are_made() {
 // proves: GATE-48
 #[linden::test]
 async fn a_handler_has_the_callers_trace_or_a_new_one() {
-    const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let served = serve_with(EdgeConfig::default()).await;
     let mut client = Client::of(&served.gateway).await;
     let field = format!("traceparent: {CALLER}\r\n");
@@ -61,6 +68,46 @@ async fn a_handler_has_the_callers_trace_or_a_new_one() {
         // Whose trace is not known, that state says nothing.
         let state = format!("{fields}tracestate: a=1\r\n");
         assert_eq!(ask(&mut client, "GET", "/state", &state).await.text(), "true None");
+    }
+}
+
+struct Clerk;
+
+#[gen_server(name = "clerk")]
+impl Clerk {
+    #[call]
+    fn trace(&mut self) -> Option<TraceContext> {
+        linden::current_trace()
+    }
+}
+
+/// Asks a server for the trace that the request came in, and a task, after a wait.
+async fn ask_around() -> String {
+    let of_server = Clerk::named().trace().await.expect("it lives");
+    linden::yield_now().await;
+    let of_task = Task::spawn(trace()).await.expect("it ends well");
+    let of_server = of_server.map(|trace| trace.to_string()).unwrap_or_default();
+    format!("{} {}", of_server == of_task, of_task)
+}
+
+/// A router whose route `/traced` alone is in a trace.
+fn partly_traced() -> Router {
+    let traced = Router::new().route("/traced", get(ask_around)).layer(Traced);
+    Router::new().route("/plain", get(ask_around)).merge(traced)
+}
+
+// proves: GATE-48
+#[linden::test]
+async fn the_processes_that_a_handler_asks_work_in_its_trace_until_the_next_request() {
+    let _clerk = Clerk::start(|| Clerk).await.expect("it starts");
+    let served = serve(partly_traced(), Limits::default()).await;
+    let mut client = Client::of(&served.gateway).await;
+    for caller in [CALLER, "00-0af7651916cd43dd8448eb211c80319d-b7ad6b7169203331-00"] {
+        let field = format!("traceparent: {caller}\r\n");
+        let traced = ask(&mut client, "GET", "/traced", &field).await;
+        assert_eq!(traced.text(), format!("true {caller}"));
+        // The route is not traced, whatever the caller says.
+        assert_eq!(ask(&mut client, "GET", "/plain", &field).await.text(), "true ");
     }
 }
 

@@ -44,6 +44,26 @@ async fn the_authority_is_the_host_and_the_log_names_the_protocol() {
     assert!(log::lines_with("over-h2").iter().all(|line| line.contains("protocol=HTTP/2.0")));
 }
 
+// proves: GATE-48
+#[linden::test]
+async fn each_stream_has_the_trace_of_its_own_request() {
+    let trace = async || linden::current_trace().map(|trace| trace.to_string()).unwrap_or_default();
+    let router = EdgeConfig::default().wrap(Router::new().route("/", get(trace)));
+    let served = serve(router.expect("the edge is sound"), Limits::default()).await;
+    let mut client = connect(&served.gateway).await;
+    let traces = ["1", "2", "3"].map(|n| format!("00-{}-{}-01", n.repeat(32), n.repeat(16)));
+    let mut responses = Vec::new();
+    for trace in &traces {
+        let mut request = request("shop.example", "/");
+        request.headers_mut().insert("traceparent", trace.parse().expect("a header field"));
+        responses.push(client.send_request(request, true).expect("it is sent").0);
+    }
+    for (response, trace) in responses.into_iter().zip(&traces) {
+        let mut body = response.await.expect("it answers").into_body();
+        assert_eq!(body.data().await.expect("a trace").expect("sound"), trace);
+    }
+}
+
 // proves: GATE-55
 #[linden::test]
 async fn a_stream_that_is_reset_ends_its_process(node: Node) {

@@ -53,6 +53,8 @@ pub struct CrashReport {
     pub restarts_so_far: Option<u64>,
     /// Messages in its mailbox that nobody will read.
     pub unread_messages: u64,
+    /// The trace that it worked in, as 32 hexadecimal digits.
+    pub trace_id: Option<String>,
     /// Its parent, its parent's parent and so on.
     pub ancestors: Vec<String>,
 }
@@ -70,6 +72,7 @@ impl CrashReport {
             state: None,
             restarts_so_far: None,
             unread_messages: 0,
+            trace_id: None,
             ancestors: Vec::new(),
         }
     }
@@ -77,7 +80,7 @@ impl CrashReport {
     /// Calls `write` for each field that has a value, in a fixed order: for tracing and JSON.
     ///
     /// The names: `report` (always `crash`), `pid`, `name`, `application`, `reason`, `location`, `last_message`, `state`,
-    /// `restarts_so_far`, `unread_messages`, `ancestors`.
+    /// `restarts_so_far`, `unread_messages`, `trace_id`, `ancestors`.
     pub fn fields(&self, mut write: impl FnMut(&'static str, FieldValue<'_>)) {
         self.each(&mut write);
     }
@@ -109,6 +112,9 @@ impl Fields for CrashReport {
             write("restarts_so_far", FieldValue::Number(restarts));
         }
         write("unread_messages", FieldValue::Number(self.unread_messages));
+        if let Some(trace_id) = &self.trace_id {
+            write("trace_id", FieldValue::Text(trace_id));
+        }
         if !self.ancestors.is_empty() {
             write("ancestors", FieldValue::List(&self.ancestors));
         }
@@ -153,6 +159,9 @@ impl fmt::Display for CrashReport {
             field::line(f, "restarts so far", restarts)?;
         }
         field::line(f, "unread messages", self.unread_messages)?;
+        if let Some(trace_id) = &self.trace_id {
+            field::line(f, "trace", trace_id)?;
+        }
         if !self.ancestors.is_empty() {
             field::line(f, "ancestors", FieldValue::List(&self.ancestors))?;
         }
@@ -173,6 +182,7 @@ mod tests {
             state: Some(Limited::new("Billing {\n    cents: 5,\n}")),
             restarts_so_far: Some(2),
             unread_messages: 14,
+            trace_id: Some("0af7651916cd43dd8448eb211c80319c".to_owned()),
             ancestors: vec!["billing_sup <0.3.0>".to_owned(), "<0.2.0>".to_owned()],
             ..CrashReport::new("<0.12.1>", "panic: first\nsecond")
         }
@@ -192,6 +202,7 @@ mod tests {
     }
   restarts so far: 2
   unread messages: 14
+  trace: 0af7651916cd43dd8448eb211c80319c
   ancestors: billing_sup <0.3.0>, <0.2.0>"
         );
     }
@@ -210,7 +221,7 @@ mod tests {
     fn json_has_all_fields_with_their_types() {
         assert_eq!(
             serde_json::to_string(&full()).unwrap(),
-            r#"{"report":"crash","pid":"<0.12.1>","name":"billing_service","application":"billing","reason":"panic: first\nsecond","location":"src/a.rs:1:2","last_message":"process_payment","state":"Billing {\n    cents: 5,\n}","restarts_so_far":2,"unread_messages":14,"ancestors":["billing_sup <0.3.0>","<0.2.0>"]}"#
+            r#"{"report":"crash","pid":"<0.12.1>","name":"billing_service","application":"billing","reason":"panic: first\nsecond","location":"src/a.rs:1:2","last_message":"process_payment","state":"Billing {\n    cents: 5,\n}","restarts_so_far":2,"unread_messages":14,"trace_id":"0af7651916cd43dd8448eb211c80319c","ancestors":["billing_sup <0.3.0>","<0.2.0>"]}"#
         );
         assert_eq!(
             serde_json::to_string(&CrashReport::new("<0.1.0>", "killed")).unwrap(),
@@ -223,7 +234,7 @@ mod tests {
         let mut names = Vec::new();
         full().fields(|name, _| names.push(name));
         let documented = "report pid name application reason location last_message state \
-                          restarts_so_far unread_messages ancestors";
+                          restarts_so_far unread_messages trace_id ancestors";
         assert_eq!(names.join(" "), documented);
     }
 
