@@ -10,7 +10,10 @@ use linden::prelude::*;
 use linden_gateway::{Gateway, Limits};
 use serde::Deserialize;
 
-use crate::routes::{self, Chaos};
+use crate::{
+    pages::SessionRenewals,
+    routes::{self, Chaos},
+};
 
 /// The HTTP edge. Clones are the same one.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +50,11 @@ impl Application for WebApp {
         let child = gateway.child();
         let running = Running { gateway, drain_grace: config.drain_grace };
         self.running.set(running).map_err(|_| "the application web is started twice")?;
-        Ok(Supervisor::one_for_one().name("web_sup").intensity(10, 10.secs()).child(child))
+        Ok(Supervisor::one_for_one()
+            .name("web_sup")
+            .intensity(10, 10.secs())
+            .child(linden::child("session_renewals", SessionRenewals::default))
+            .child(child))
     }
 
     /// Requests that were begun are answered while the services still run; new ones are refused.

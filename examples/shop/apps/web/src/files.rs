@@ -92,7 +92,7 @@ pub(crate) async fn report_svg(
 
 type JobPath = Result<Path<JobId>, PathRejection>;
 
-fn owner(UserId(id): UserId) -> Owner {
+pub(crate) fn owner(UserId(id): UserId) -> Owner {
     Owner(id)
 }
 

@@ -112,7 +112,7 @@ pub(crate) async fn updates(User(user_id): User, sse: Sse) -> Result<Response, A
     Ok(sse.from_process(move |events, _: Cx<()>| tell(events, Topic::User(user_id))))
 }
 
-async fn tell(mut events: Events, topic: Topic) {
+pub(crate) async fn tell(mut events: Events, topic: Topic) {
     let Ok(Ok(mut subscription)) = Subscription::open(topic).await else { return };
     // The client knows that from now on nothing is missed.
     if events.send(Event::default().event("open").data("from now on")).await.is_err() {

@@ -5,12 +5,11 @@ use linden_gateway::{
     axum::{
         Router,
         http::StatusCode,
-        response::Html,
         routing::{get, post},
     },
 };
 
-use crate::{accounts, chaos, error::ApiError, files, health, orders, payments};
+use crate::{accounts, chaos, error::ApiError, files, health, orders, pages, payments};
 
 /// Whether services may be made to suffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,14 +18,13 @@ pub(crate) enum Chaos {
     Off,
 }
 
-/// Every route of the shop; `index.html` lists them for people. Those of `chaos` are there on demand.
+/// Every route of the shop; the first page lists them for people. Those of `chaos` are there on demand.
 pub(crate) fn router(chaos: Chaos) -> Router {
     // A file may be of any length: it is read as a stream, and its client is waited for as long as it sends.
     let of_files = RouteLimits::new().unlimited_body().no_request_timeout();
     // An event stream goes on until its client leaves.
     let of_streams = RouteLimits::new().no_request_timeout();
     let router = Router::new()
-        .route("/", get(Html(include_str!("index.html"))))
         .route("/register", post(accounts::register))
         .route("/login", post(accounts::log_in))
         .route("/token/refresh", post(accounts::refresh))
@@ -55,8 +53,9 @@ pub(crate) fn router(chaos: Chaos) -> Router {
         Chaos::Off => router,
     };
     router
-        .fallback(|| async { ApiError::refused(StatusCode::NOT_FOUND, "no such route; see /") })
+        .fallback(pages::no_route)
         .method_not_allowed_fallback(|| async {
             ApiError::refused(StatusCode::METHOD_NOT_ALLOWED, "no such method here; see /")
         })
+        .merge(pages::router())
 }

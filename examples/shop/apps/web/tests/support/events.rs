@@ -15,11 +15,17 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Asks for the stream.
+    /// Asks for the stream of the user with this `Authorization`.
+    #[allow(dead_code, reason = "each test uses a part of this")]
     pub(crate) fn open(address: SocketAddr, path: &str, bearer: &str) -> Events {
+        Events::open_with(address, path, "authorization", bearer)
+    }
+
+    /// Asks for the stream with this header.
+    pub(crate) fn open_with(address: SocketAddr, path: &str, name: &str, value: &str) -> Events {
         let mut stream = TcpStream::connect(address).expect("the shop listens");
         stream.set_read_timeout(Some(TIMEOUT)).expect("a socket's option");
-        let head = format!("GET {path} HTTP/1.1\r\nhost: shop\r\nauthorization: {bearer}\r\n\r\n");
+        let head = format!("GET {path} HTTP/1.1\r\nhost: shop\r\n{name}: {value}\r\n\r\n");
         stream.write_all(head.as_bytes()).expect("the shop reads");
         Events { lines: BufReader::new(stream) }
     }
