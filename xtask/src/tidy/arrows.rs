@@ -22,9 +22,9 @@ const TABLE: &[Row] = &[
     Row { from: "linden-macros", normal: &[], dev: &["linden"] },
     Row { from: "linden", normal: &["linden-core", "linden-macros"], dev: &["linden-core"] },
     Row { from: "linden-gateway", normal: &["linden"], dev: &[] },
-    Row { from: "shop-auth", normal: &["linden"], dev: &[] },
+    Row { from: "shop-auth", normal: &["linden", "shop-storage"], dev: &[] },
     // A payment names the account that `auth` keeps.
-    Row { from: "shop-billing", normal: &["linden", "shop-auth"], dev: &[] },
+    Row { from: "shop-billing", normal: &["linden", "shop-auth", "shop-storage"], dev: &[] },
     Row { from: "shop-data-processing", normal: &["linden"], dev: &[] },
     Row { from: "shop-storage", normal: &["linden"], dev: &[] },
     // Prices are billing's money.
@@ -66,6 +66,7 @@ const TABLE: &[Row] = &[
             "shop-data-processing",
             "shop-notifications",
             "shop-orders",
+            "shop-storage",
             "shop-web",
         ],
         dev: &[],

@@ -3,8 +3,7 @@
 use std::{error::Error, iter, process::ExitCode};
 
 use linden::config::ConfigError;
-use shop_auth::StoreError;
-use shop_billing::JournalError;
+use shop_storage::OpenError;
 use shop_web::BindError;
 
 /// As a wrong flag: whoever started the program has to change something.
@@ -26,15 +25,12 @@ fn mend(error: &(dyn Error + 'static)) -> Option<&'static str> {
         if cause.is::<BindError>() {
             return Some("--listen chooses the address");
         }
-        let (store, journal) = (cause.downcast_ref(), cause.downcast_ref());
-        match (store, journal) {
-            (Some(StoreError::InUse { .. }), _) | (_, Some(JournalError::InUse { .. })) => {
-                Some("stop the other shop, or choose another directory with --data")
-            }
-            (Some(StoreError::Directory { .. }), _) | (_, Some(JournalError::Make { .. })) => {
+        match cause.downcast_ref()? {
+            OpenError::InUse { .. } => Some("--data chooses another directory"),
+            OpenError::Directory { .. } | OpenError::Make { .. } => {
                 Some("choose a directory that can be written with --data")
             }
-            (Some(StoreError::Open { .. }), _) | (_, Some(JournalError::Open { .. })) => Some(
+            OpenError::Open { .. } => Some(
                 "if the file is damaged or not the shop's, move it away, or choose another directory with --data",
             ),
             _ => None,

@@ -191,7 +191,7 @@ fn data_that_cannot_be_written_end_it_with_1_and_the_mend() {
     check_refusal(
         &ended,
         1,
-        &["application auth", "data/auth.redb are in use", "other shop", "--data"],
+        &["application auth", "data/auth.redb is in use", "stop the other program", "--data"],
     );
     drop(running);
 }

@@ -35,7 +35,7 @@ struct Answer {
 /// ```
 /// use linden::{Cx, prelude::*};
 /// use redb::{ReadableTable as _, TableDefinition, WriteTransaction};
-/// use shop_storage::{Disk, Fault, Overload, Returned, Schema};
+/// use shop_storage::{Disk, Fault, Medium, Overload, Returned, Schema};
 ///
 /// const COUNT: TableDefinition<(), u64> = TableDefinition::new("count");
 ///
@@ -77,7 +77,7 @@ struct Answer {
 /// # let path = directory.path().join("counter.redb");
 /// # let node = Node::start(linden::NodeOptions::default())?;
 /// # node.block_on(async {
-/// let database = shop_storage::create(&path, Schema { name: "counter", format: 1 })?;
+/// let database = shop_storage::create(&path, Schema { name: "counter", format: 1 }, Medium::Disk)?;
 /// let counter = Counter::start(move || Counter(Disk::new(database, 100))).await?;
 /// assert_eq!(counter.count().await??, 1);
 /// assert_eq!(counter.count().await??, 2);

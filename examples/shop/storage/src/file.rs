@@ -6,14 +6,17 @@
 
 use std::{
     error::Error,
-    fmt, fs, io,
+    fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use redb::{Builder, Database, DatabaseError, TableDefinition};
 
-use crate::Fault;
+use crate::{
+    Fault, Medium,
+    creation::{self, System},
+};
 
 /// Memory that one open file may use as its cache.
 pub const CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -29,17 +32,13 @@ pub struct Schema {
     pub format: u64,
 }
 
-/// Opens the file; makes it and its directory when they do not exist.
+/// Opens the file; makes it and its directory when they do not exist. Its name survives a power cut when
+/// this returns.
 ///
 /// # Errors
 /// [`OpenError`]; of an existing file nothing was changed.
-pub fn create(path: &Path, schema: Schema) -> Result<Arc<Database>, OpenError> {
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)
-            .map_err(|source| OpenError::Directory { directory: directory.to_owned(), source })?;
-    }
-    let database = builder().create(path).map_err(|error| OpenError::of(path, error))?;
-    checked(database, path, schema)
+pub fn create(path: &Path, schema: Schema, medium: Medium) -> Result<Arc<Database>, OpenError> {
+    checked(database(path, medium)?, path, schema)
 }
 
 /// Opens a file that exists: what a program that only looks at it wants.
@@ -47,11 +46,27 @@ pub fn create(path: &Path, schema: Schema) -> Result<Arc<Database>, OpenError> {
 /// # Errors
 /// [`OpenError`]; nothing was changed, except that a file that was not closed is repaired.
 pub fn open(path: &Path, schema: Schema) -> Result<Arc<Database>, OpenError> {
-    let database = builder().open(path).map_err(|error| OpenError::of(path, error))?;
-    checked(database, path, schema)
+    checked(existing_database(path)?, path, schema)
 }
 
-fn builder() -> Builder {
+/// As [`create`], for whoever looks after the format itself. A new file has no tables.
+///
+/// # Errors
+/// [`OpenError`]; of an existing file nothing was changed.
+pub fn database(path: &Path, medium: Medium) -> Result<Database, OpenError> {
+    creation::make(&System::new(medium), path)?;
+    creation::open(path, medium)
+}
+
+/// As [`open`], for whoever looks after the format itself.
+///
+/// # Errors
+/// [`OpenError`]; nothing was changed, except that a file that was not closed is repaired.
+pub fn existing_database(path: &Path) -> Result<Database, OpenError> {
+    creation::open(path, Medium::Disk)
+}
+
+pub(crate) fn builder() -> Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES_MAX);
     builder
@@ -95,6 +110,13 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+    /// The file could not be made, or its name not be written down.
+    Make {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The file is open already, here or in another program.
     InUse {
         /// The file.
@@ -126,7 +148,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    fn of(path: &Path, error: DatabaseError) -> OpenError {
+    pub(crate) fn of(path: &Path, error: DatabaseError) -> OpenError {
         let path = path.to_owned();
         match error {
             DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path },
@@ -141,6 +163,7 @@ impl fmt::Display for OpenError {
             OpenError::Directory { directory, .. } => {
                 write!(f, "cannot make the directory {}", directory.display())
             }
+            OpenError::Make { path, .. } => write!(f, "cannot make {}", path.display()),
             OpenError::InUse { path } => write!(
                 f,
                 "{} is in use; stop the other program or choose another path",
@@ -166,7 +189,7 @@ impl fmt::Display for OpenError {
 impl Error for OpenError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            OpenError::Directory { source, .. } => Some(source),
+            OpenError::Directory { source, .. } | OpenError::Make { source, .. } => Some(source),
             OpenError::Open { source, .. } => Some(source),
             OpenError::Read { source, .. } => Some(source),
             OpenError::InUse { .. } | OpenError::OtherFormat { .. } => None,
@@ -176,6 +199,8 @@ impl Error for OpenError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const PENS: Schema = Schema { name: "pens", format: 2 };
@@ -184,8 +209,10 @@ mod tests {
     fn a_file_is_made_with_its_directory_and_opened_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("data/pens.redb");
-        drop(create(&path, PENS).unwrap());
-        drop(create(&path, PENS).unwrap());
+        drop(create(&path, PENS, Medium::Volatile).unwrap());
+        let files: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        drop(create(&path, PENS, Medium::Disk).unwrap());
         let _open = open(&path, PENS).unwrap();
         let error = open(&path, PENS).unwrap_err();
         assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
@@ -199,9 +226,9 @@ mod tests {
         assert!(matches!(missing, OpenError::Open { .. }), "{missing:?}");
         assert!(!path.exists());
         fs::write(&path, "no database").unwrap();
-        let error = create(&path, PENS).unwrap_err();
+        let error = create(&path, PENS, Medium::Disk).unwrap_err();
         assert!(matches!(error, OpenError::Open { .. }), "{error:?}");
-        let error = create(&path.join("below/pens.redb"), PENS).unwrap_err();
+        let error = create(&path.join("below/pens.redb"), PENS, Medium::Disk).unwrap_err();
         assert!(matches!(error, OpenError::Directory { .. }), "{error:?}");
     }
 
@@ -209,11 +236,11 @@ mod tests {
     fn another_format_is_refused_with_the_mend() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pens.redb");
-        drop(create(&path, Schema { format: 1, ..PENS }).unwrap());
-        let error = create(&path, PENS).unwrap_err().to_string();
+        drop(create(&path, Schema { format: 1, ..PENS }, Medium::Disk).unwrap());
+        let error = create(&path, PENS, Medium::Disk).unwrap_err().to_string();
         assert!(error.contains("format 1 of the pens, and this program reads 2"), "{error}");
         let ink = Schema { name: "ink", format: 1 };
-        let error = create(&path, ink).unwrap_err().to_string();
+        let error = create(&path, ink, Medium::Disk).unwrap_err().to_string();
         assert!(error.ends_with("pens.redb is no ink file; choose another path"), "{error}");
     }
 }

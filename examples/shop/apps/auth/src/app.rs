@@ -7,6 +7,7 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use linden::prelude::*;
 use serde::Deserialize;
+use shop_storage::Medium;
 
 use crate::{
     AccountStore, AttemptLimits, AuthAttempts, AuthService, HashCost, PasswordHasher,
@@ -42,6 +43,8 @@ impl Application for AuthApp {
 pub struct AuthConfig {
     /// The accounts and their sessions; `data/auth.redb`.
     pub path: PathBuf,
+    /// What holds them; `disk`.
+    pub medium: Medium,
     /// How long an access token is good for; `15m`.
     #[serde(with = "linden::config::duration")]
     pub access_ttl: Duration,
@@ -82,6 +85,7 @@ impl Default for AuthConfig {
     fn default() -> AuthConfig {
         AuthConfig {
             path: "data/auth.redb".into(),
+            medium: Medium::Disk,
             access_ttl: 15.mins(),
             session_ttl: (30 * 24 * 60).mins(),
             sessions_per_account_max: NonZeroUsize::new(20).expect("20 is not 0"),
@@ -99,7 +103,7 @@ impl Default for AuthConfig {
 fn desk(config: &AuthConfig) -> Result<Desk, BoxError> {
     let key_file = config.secret_file.clone();
     let key_file = key_file.unwrap_or_else(|| config.path.with_file_name("token.key"));
-    let accounts = AccountStore::open(&config.path)?;
+    let accounts = AccountStore::open_on(config.medium, &config.path)?;
     Ok(Desk {
         sessions: SessionStore::beside(&accounts)?,
         accounts,

@@ -67,7 +67,8 @@ impl TokenKey {
         &self.0
     }
 
-    /// Writes beside the file and renames, so that a crash leaves the whole file or none.
+    /// Writes beside the file and renames, so that a crash leaves the whole file or none; its name is on
+    /// disk when this returns, for a key that is lost ends all sessions.
     fn write_new(&self, path: &Path) -> io::Result<()> {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
@@ -81,7 +82,8 @@ impl TokenKey {
         }
         writeln!(file)?;
         file.sync_all()?;
-        fs::rename(&temporary, path)
+        fs::rename(&temporary, path)?;
+        shop_storage::sync_name(path)
     }
 }
 

@@ -11,22 +11,13 @@
 //!
 //! Tables: `accounts`: name -> (id, password hash, created at in seconds); `names`: id -> name.
 
-use std::{
-    error::Error,
-    fmt, fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{error::Error, fmt, path::Path, sync::Arc};
 
-use redb::{
-    Database, DatabaseError, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition,
-};
+use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::{Deserialize, Serialize};
+use shop_storage::{Medium, OpenError};
 
 use crate::{Account, PasswordHash, UnixTime, UserId, UserName};
-
-/// Memory that the store may use to cache the file.
-pub const CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 pub(crate) const ACCOUNTS: TableDefinition<&str, (u64, &str, u64)> =
     TableDefinition::new("accounts");
@@ -53,19 +44,17 @@ impl AccountStore {
     /// Opens the file; makes it and its directory when they do not exist.
     ///
     /// # Errors
-    /// [`StoreError::Directory`], [`StoreError::InUse`] or [`StoreError::Open`].
+    /// [`StoreError::Open`].
     pub fn open(path: impl AsRef<Path>) -> Result<AccountStore, StoreError> {
-        let path = path.as_ref();
-        if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory).map_err(|source| StoreError::Directory {
-                directory: directory.to_owned(),
-                source,
-            })?;
-        }
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES_MAX)
-            .create(path)
-            .map_err(|error| StoreError::open(path, error))?;
+        AccountStore::open_on(Medium::Disk, path)
+    }
+
+    /// As [`AccountStore::open`], for a file that another medium holds.
+    ///
+    /// # Errors
+    /// As [`AccountStore::open`].
+    pub fn open_on(medium: Medium, path: impl AsRef<Path>) -> Result<AccountStore, StoreError> {
+        let database = shop_storage::database(path.as_ref(), medium)?;
         let store = AccountStore { database: Arc::new(database) };
         store.create_tables().map_err(StoreError::database)?;
         Ok(store)
@@ -74,13 +63,9 @@ impl AccountStore {
     /// Opens a file that exists.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] or [`StoreError::Open`].
+    /// [`StoreError::Open`].
     pub fn open_existing(path: impl AsRef<Path>) -> Result<AccountStore, StoreError> {
-        let path = path.as_ref();
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES_MAX)
-            .open(path)
-            .map_err(|error| StoreError::open(path, error))?;
+        let database = shop_storage::existing_database(path.as_ref())?;
         Ok(AccountStore { database: Arc::new(database) })
     }
 
@@ -212,25 +197,8 @@ pub enum StoreError {
         /// The name.
         name: UserName,
     },
-    /// The file's directory could not be made.
-    Directory {
-        /// The directory.
-        directory: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is open already, here or in another program.
-    InUse {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file could not be opened.
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: Box<redb::Error>,
-    },
+    /// The file was not opened.
+    Open(OpenError),
     /// The file could not be read or written. A write that fails so has stored nothing.
     Database(Box<redb::Error>),
     /// A stored account breaks our rules: somebody else wrote to the file.
@@ -241,16 +209,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    fn open(path: &Path, error: DatabaseError) -> StoreError {
-        let path = path.to_owned();
-        match error {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path },
-            error => StoreError::Open { path, source: Box::new(error.into()) },
-        }
-    }
-
     pub(crate) fn database(error: impl Into<redb::Error>) -> StoreError {
         StoreError::Database(Box::new(error.into()))
+    }
+}
+
+impl From<OpenError> for StoreError {
+    fn from(error: OpenError) -> StoreError {
+        StoreError::Open(error)
     }
 }
 
@@ -258,13 +224,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreError::NameTaken { name } => write!(f, "the name {name} is taken"),
-            StoreError::Directory { directory, .. } => {
-                write!(f, "cannot make the directory {}", directory.display())
-            }
-            StoreError::InUse { path } => write!(f, "the accounts {} are in use", path.display()),
-            StoreError::Open { path, .. } => {
-                write!(f, "cannot open the accounts {}", path.display())
-            }
+            StoreError::Open(_) => f.write_str("the accounts were not opened"),
             StoreError::Database(_) => f.write_str("the accounts file failed"),
             StoreError::Corrupt { name } => write!(f, "the stored account {name:?} is corrupt"),
         }
@@ -274,11 +234,9 @@ impl fmt::Display for StoreError {
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            StoreError::Directory { source, .. } => Some(source),
-            StoreError::Open { source, .. } | StoreError::Database(source) => Some(source),
-            StoreError::NameTaken { .. }
-            | StoreError::InUse { .. }
-            | StoreError::Corrupt { .. } => None,
+            StoreError::Open(error) => Some(error),
+            StoreError::Database(source) => Some(source),
+            StoreError::NameTaken { .. } | StoreError::Corrupt { .. } => None,
         }
     }
 }
@@ -351,13 +309,15 @@ mod tests {
         let path = directory.path().join("auth.redb");
         let _open = AccountStore::open(&path).unwrap();
         let error = AccountStore::open(&path).unwrap_err();
-        assert!(matches!(&error, StoreError::InUse { path: named } if *named == path), "{error}");
+        assert!(matches!(error, StoreError::Open(OpenError::InUse { .. })), "{error}");
         let error = AccountStore::open(path.join("below-a-file/auth.redb")).unwrap_err();
-        assert!(matches!(error, StoreError::Directory { .. }) && error.source().is_some());
+        assert!(matches!(error, StoreError::Open(OpenError::Directory { .. })), "{error}");
         let error = AccountStore::open(directory.path()).unwrap_err();
-        assert!(matches!(error, StoreError::Open { .. }) && error.source().is_some());
+        assert!(matches!(error, StoreError::Open(OpenError::Open { .. })), "{error}");
+        assert!(error.source().is_some());
         let error = AccountStore::open_existing(directory.path().join("none.redb")).unwrap_err();
-        assert!(matches!(error, StoreError::Open { .. }) && error.source().is_some());
+        assert!(matches!(error, StoreError::Open(OpenError::Open { .. })), "{error}");
+        assert!(error.source().is_some());
     }
 
     #[test]

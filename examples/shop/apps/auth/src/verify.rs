@@ -259,7 +259,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("auth.redb");
         let error = verify_file(&path).unwrap_err();
-        assert!(matches!(error, VerifyError::Store(StoreError::Open { .. })), "{error}");
+        assert!(matches!(error, VerifyError::Store(StoreError::Open(_))), "{error}");
         assert!(error.source().is_some() && !path.exists());
     }
 

@@ -7,6 +7,7 @@ use std::{path::PathBuf, time::Duration};
 
 use linden::prelude::*;
 use serde::Deserialize;
+use shop_storage::Medium;
 
 use crate::{
     BillingService, Journal,
@@ -25,7 +26,7 @@ impl Application for BillingApp {
     type Config = BillingConfig;
 
     fn start(&self, config: BillingConfig) -> Result<Supervisor, BoxError> {
-        let journal = Journal::open(&config.path)?.with_key_ttl(config.key_ttl);
+        let journal = Journal::open_on(config.medium, &config.path)?.with_key_ttl(config.key_ttl);
         Ok(tree(journal, config))
     }
 }
@@ -73,6 +74,8 @@ fn accounts(setup: AccountSetup) -> DynamicSupervisor<Opening> {
 pub struct BillingConfig {
     /// The journal; `data/billing.redb`.
     pub path: PathBuf,
+    /// What holds it; `disk`.
+    pub medium: Medium,
     /// Payments and refunds of all users that may wait for the next commit; 10,000. More are refused as
     /// overload.
     pub waiting_max: usize,
@@ -107,6 +110,7 @@ impl Default for BillingConfig {
     fn default() -> BillingConfig {
         BillingConfig {
             path: "data/billing.redb".into(),
+            medium: Medium::Disk,
             waiting_max: 10_000,
             account_waiting_max: 1_000,
             accounts_max: 100_000,

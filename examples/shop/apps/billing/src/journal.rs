@@ -17,17 +17,17 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use redb::{
-    Builder, Database, Durability, ReadableDatabase as _, ReadableTable as _, TableHandle as _,
+    Database, Durability, ReadableDatabase as _, ReadableTable as _, TableHandle as _,
     WriteTransaction,
 };
 use shop_auth::UserId;
+use shop_storage::Medium;
 
 use crate::{
     Balances, IdempotencyKey, Money, Movement, Page, PaymentError, Receipt, Sequence, Statement,
     Timestamp,
 };
 
-mod creation;
 mod error;
 pub(crate) mod row;
 mod snapshot;
@@ -38,9 +38,6 @@ pub use row::FORMAT;
 pub(crate) use snapshot::Snapshot;
 pub use snapshot::Transactions;
 use tables::Tables;
-
-/// Memory that the journal may use to cache the file.
-pub const CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How long an idempotency key belongs to its movement unless [`Journal::with_key_ttl`] says otherwise.
 pub const KEY_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -69,11 +66,19 @@ impl Journal {
     /// Opens the file; makes it and its directory when they do not exist.
     ///
     /// # Errors
-    /// [`JournalError::Make`], [`JournalError::InUse`], [`JournalError::Open`] or
-    /// [`JournalError::Format`].
+    /// [`JournalError::Open`] or [`JournalError::Format`].
     pub fn open(path: impl AsRef<Path>) -> Result<Journal, JournalError> {
-        creation::make(path.as_ref())?;
-        Journal::open_existing(path)
+        Journal::open_on(Medium::Disk, path)
+    }
+
+    /// As [`Journal::open`], for a file that another medium holds.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_on(medium: Medium, path: impl AsRef<Path>) -> Result<Journal, JournalError> {
+        let path = path.as_ref();
+        let database = shop_storage::database(path, medium).map_err(JournalError::Open)?;
+        Journal::of(database, path)
     }
 
     /// Opens a file that exists, also one that a killed program has left behind.
@@ -82,7 +87,7 @@ impl Journal {
     /// As [`Journal::open`]; a file that does not exist is [`JournalError::Open`].
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Journal, JournalError> {
         let path = path.as_ref();
-        let database = builder().open(path).map_err(|error| JournalError::open(path, error))?;
+        let database = shop_storage::existing_database(path).map_err(JournalError::Open)?;
         Journal::of(database, path)
     }
 
@@ -90,8 +95,11 @@ impl Journal {
     #[cfg(test)]
     pub(crate) fn on(backend: impl redb::StorageBackend) -> Result<Journal, JournalError> {
         let path = Path::new("(no file)");
-        let database = builder().create_with_backend(backend);
-        Journal::of(database.map_err(|error| JournalError::open(path, error))?, path)
+        let database = Database::builder().create_with_backend(backend).map_err(|error| {
+            let (path, source) = (path.to_owned(), Box::new(error.into()));
+            JournalError::Open(shop_storage::OpenError::Open { path, source })
+        })?;
+        Journal::of(database, path)
     }
 
     /// Gives the keys of later movements another life span; [`KEY_TTL`] by default. Keys that are in
@@ -228,12 +236,6 @@ fn format_of(transaction: &WriteTransaction) -> Result<u64, JournalError> {
     }
     let found = meta.get(row::FORMAT_KEY)?.map_or(0, |found| found.value());
     Ok(found)
-}
-
-fn builder() -> Builder {
-    let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES_MAX);
-    builder
 }
 
 #[cfg(test)]

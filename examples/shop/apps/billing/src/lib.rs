@@ -44,11 +44,11 @@ pub mod books;
 pub mod chaos;
 pub mod currency;
 mod directory;
-#[cfg(test)]
-mod disk;
 pub mod journal;
 pub mod key;
 pub mod money;
+#[cfg(test)]
+mod power_cuts;
 pub mod refusal;
 mod service;
 pub mod statement;

@@ -9,7 +9,7 @@ use std::{path::PathBuf, time::Duration};
 use linden::prelude::*;
 use serde::Deserialize;
 use shop_billing::{Cents, Currency};
-use shop_storage::create;
+use shop_storage::{Medium, create};
 
 use crate::{
     CatalogService, NewItem, Sku,
@@ -25,7 +25,7 @@ impl Application for CatalogApp {
     type Config = CatalogConfig;
 
     fn start(&self, config: CatalogConfig) -> Result<Supervisor, BoxError> {
-        let database = create(&config.path, SCHEMA)?;
+        let database = create(&config.path, SCHEMA, config.medium)?;
         Shelves::seed(&database, &config.items)?;
         let service = move || {
             CatalogService::new(
@@ -48,6 +48,8 @@ impl Application for CatalogApp {
 pub struct CatalogConfig {
     /// The items and reservations; `data/catalog.redb`.
     pub path: PathBuf,
+    /// What holds them; `disk`.
+    pub medium: Medium,
     /// How long stock is held for an order that is not confirmed; `15m`.
     #[serde(with = "linden::config::duration")]
     pub reservation_ttl: Duration,
@@ -72,6 +74,7 @@ impl Default for CatalogConfig {
     fn default() -> CatalogConfig {
         CatalogConfig {
             path: "data/catalog.redb".into(),
+            medium: Medium::Disk,
             reservation_ttl: 15.mins(),
             sweep_every: 1.secs(),
             waiting_max: 10_000,

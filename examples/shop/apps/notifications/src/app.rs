@@ -7,6 +7,7 @@ use std::{path::PathBuf, time::Duration};
 
 use linden::prelude::*;
 use serde::Deserialize;
+use shop_storage::Medium;
 
 use crate::{
     NotificationsService,
@@ -22,7 +23,7 @@ impl Application for NotificationsApp {
     type Config = NotificationsConfig;
 
     fn start(&self, config: NotificationsConfig) -> Result<Supervisor, BoxError> {
-        let database = shop_storage::create(&config.path, SCHEMA)?;
+        let database = shop_storage::create(&config.path, SCHEMA, config.medium)?;
         create_tables(&database)?;
         let service = move || {
             NotificationsService::new(
@@ -46,6 +47,8 @@ impl Application for NotificationsApp {
 pub struct NotificationsConfig {
     /// The inboxes; `data/notifications.redb`.
     pub path: PathBuf,
+    /// What holds them; `disk`.
+    pub medium: Medium,
     /// Messages of one user that are kept; 1,000. The oldest go.
     pub kept_max: u64,
     /// Subscriptions that are open at a time; 10,000. More are refused.
@@ -68,6 +71,7 @@ impl Default for NotificationsConfig {
     fn default() -> NotificationsConfig {
         NotificationsConfig {
             path: "data/notifications.redb".into(),
+            medium: Medium::Disk,
             kept_max: 1_000,
             subscriptions_max: 10_000,
             lag_max: 64,

@@ -15,6 +15,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use linden::prelude::*;
 use serde::Deserialize;
 use shop_catalog::OrderId;
+use shop_storage::Medium;
 
 use crate::{
     Billing, OrdersService, Payments, RetryPolicy,
@@ -42,7 +43,7 @@ impl Application for OrdersApp {
 /// # Errors
 /// The file cannot be opened.
 pub fn tree(config: OrdersConfig, payments: Arc<dyn Payments>) -> Result<Supervisor, BoxError> {
-    let database = shop_storage::create(&config.path, SCHEMA)?;
+    let database = shop_storage::create(&config.path, SCHEMA, config.medium)?;
     create_tables(&database)?;
     let OrdersConfig { waiting_max, running_max, revive_every, .. } = config;
     let plan = Plan { payments, retry: config.retry, step_timeout: config.step_timeout };
@@ -70,6 +71,8 @@ fn processes(plan: Plan) -> DynamicSupervisor<OrderId> {
 pub struct OrdersConfig {
     /// The orders; `data/orders.redb`.
     pub path: PathBuf,
+    /// What holds them; `disk`.
+    pub medium: Medium,
     /// Orders on their way at a time; 1,000. More are refused.
     pub running_max: u64,
     /// How often a step is tried, and how long after.
@@ -94,6 +97,7 @@ impl Default for OrdersConfig {
     fn default() -> OrdersConfig {
         OrdersConfig {
             path: "data/orders.redb".into(),
+            medium: Medium::Disk,
             running_max: 1_000,
             retry: RetryPolicy::default(),
             step_timeout: 5.secs(),

@@ -14,7 +14,7 @@ use linden::{Cx, prelude::*};
 use redb::{ReadableTable as _, StorageBackend, TableDefinition, backends::InMemoryBackend};
 
 use super::*;
-use crate::Schema;
+use crate::{Medium, Schema};
 
 const PENS: TableDefinition<u64, u64> = TableDefinition::new("pens");
 
@@ -93,7 +93,7 @@ impl Pens {
 
 fn open(directory: &Path) -> Arc<Database> {
     let path = directory.join("pens.redb");
-    let database = crate::create(&path, Schema { name: "pens", format: 1 }).unwrap();
+    let database = crate::create(&path, Schema { name: "pens", format: 1 }, Medium::Disk).unwrap();
     let transaction = database.begin_write().unwrap();
     transaction.open_table(PENS).unwrap();
     transaction.commit().unwrap();
@@ -117,6 +117,7 @@ async fn writes_gather_while_one_is_under_way_and_reads_do_not_wait_for_them() {
     let pens = Pens::start(move || Pens(Disk::new(of_disk, 2))).await.unwrap();
     assert_eq!(pens.add(1).await, Ok(Ok(1)));
 
+    until_state("writes: waiting: 0, under way: false").await;
     let lock = database.begin_write().unwrap();
     let first = add(1);
     until_state("writes: waiting: 0, under way: true").await;

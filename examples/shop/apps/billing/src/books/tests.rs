@@ -1,5 +1,7 @@
 //! Tests of the check: what is right passes, and each thing that can be wrong is named.
 
+use shop_storage::OpenError;
+
 use super::*;
 use crate::{
     Cents, Money, Movement, PaymentError, Timestamp,
@@ -60,10 +62,10 @@ fn clean_books_are_counted_by_currency() {
 fn a_file_that_is_missing_or_in_use_is_not_verified() {
     let (directory, _journal) = journal();
     let error = verify_file(directory.path().join("missing.redb")).unwrap_err();
-    assert!(matches!(error, VerifyError::Journal(JournalError::Open { .. })));
+    assert!(matches!(error, VerifyError::Journal(JournalError::Open(OpenError::Open { .. }))));
     assert!(error.source().is_some());
     let error = verify_file(directory.path().join("billing.redb")).unwrap_err();
-    assert!(matches!(error, VerifyError::Journal(JournalError::InUse { .. })));
+    assert!(matches!(error, VerifyError::Journal(JournalError::Open(OpenError::InUse { .. }))));
 }
 
 /// What the check says of three payments and a refund after somebody has changed the file behind the

@@ -1,12 +1,8 @@
 //! Why the journal's file cannot be used.
 
-use std::{
-    error::Error,
-    fmt, io,
-    path::{Path, PathBuf},
-};
+use std::{error::Error, fmt, path::PathBuf};
 
-use redb::DatabaseError;
+use shop_storage::OpenError;
 
 use super::row::FORMAT;
 use crate::Sequence;
@@ -15,25 +11,8 @@ use crate::Sequence;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JournalError {
-    /// The file or its directory could not be made.
-    Make {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is open already, here or in another program.
-    InUse {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file could not be opened.
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: Box<redb::Error>,
-    },
+    /// The file was not opened.
+    Open(OpenError),
     /// The file is written in another way than this program writes it. It was not changed.
     Format {
         /// The file.
@@ -52,16 +31,6 @@ pub enum JournalError {
     CorruptBalance,
 }
 
-impl JournalError {
-    pub(super) fn open(path: &Path, error: DatabaseError) -> JournalError {
-        let path = path.to_owned();
-        match error {
-            DatabaseError::DatabaseAlreadyOpen => JournalError::InUse { path },
-            error => JournalError::Open { path, source: Box::new(error.into()) },
-        }
-    }
-}
-
 impl<E: Into<redb::Error>> From<E> for JournalError {
     fn from(error: E) -> JournalError {
         JournalError::Database(Box::new(error.into()))
@@ -71,13 +40,7 @@ impl<E: Into<redb::Error>> From<E> for JournalError {
 impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            JournalError::Make { path, .. } => {
-                write!(f, "cannot make the journal {}", path.display())
-            }
-            JournalError::InUse { path } => write!(f, "the journal {} is in use", path.display()),
-            JournalError::Open { path, .. } => {
-                write!(f, "cannot open the journal {}", path.display())
-            }
+            JournalError::Open(_) => f.write_str("the journal was not opened"),
             JournalError::Format { path, found } => write!(
                 f,
                 "the journal {} is of format {found} and this program reads format {FORMAT}; move the \
@@ -96,8 +59,8 @@ impl fmt::Display for JournalError {
 impl Error for JournalError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            JournalError::Make { source, .. } => Some(source),
-            JournalError::Open { source, .. } | JournalError::Database(source) => Some(source),
+            JournalError::Open(error) => Some(error),
+            JournalError::Database(source) => Some(source),
             _ => None,
         }
     }

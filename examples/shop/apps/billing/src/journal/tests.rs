@@ -1,5 +1,7 @@
 //! Tests of the journal on real files.
 
+use shop_storage::OpenError;
+
 use super::*;
 use crate::{BookAccount, Cents, Currency, Transaction, verify};
 use redb::TableDefinition;
@@ -311,11 +313,13 @@ fn a_file_open_elsewhere_is_an_error_with_its_cause() {
     let (directory, _journal) = journal();
     let path = directory.path().join("data/billing.redb");
     let error = Journal::open(&path).unwrap_err();
-    assert!(matches!(&error, JournalError::InUse { path: named } if *named == path), "{error}");
+    assert!(matches!(error, JournalError::Open(OpenError::InUse { .. })), "{error}");
     let error = Journal::open(path.join("below-a-file/billing.redb")).unwrap_err();
-    assert!(matches!(error, JournalError::Make { .. }) && error.source().is_some());
+    assert!(matches!(error, JournalError::Open(OpenError::Directory { .. })), "{error}");
     let error = Journal::open_existing(directory.path().join("missing.redb")).unwrap_err();
-    assert!(matches!(error, JournalError::Open { .. }) && error.source().is_some());
+    assert!(
+        matches!(error, JournalError::Open(OpenError::Open { .. })) && error.source().is_some()
+    );
     assert!(!directory.path().join("missing.redb").exists());
 }
 
@@ -334,7 +338,7 @@ fn programs_that_make_a_journal_at_the_same_time_do_not_hide_it_from_each_other(
     std::thread::scope(|scope| {
         let open = || match Journal::open(&path) {
             Ok(journal) => one(&journal, pay(1, 100, "a"), NOW).map(Some).unwrap(),
-            Err(JournalError::InUse { .. }) => None,
+            Err(JournalError::Open(OpenError::InUse { .. })) => None,
             Err(error) => panic!("{error}"),
         };
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();

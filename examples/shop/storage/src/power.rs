@@ -1,4 +1,4 @@
-//! A disk that loses what was not synced when the power is cut: redb's storage, in memory.
+//! For tests: a disk that loses what was not synced when the power is cut: redb's storage, in memory.
 //!
 //! It keeps the image of what was synced and the writes since. A cut comes at a given operation, also
 //! in the middle of a commit: from then on everything fails, as for a program whose disk is gone. What
@@ -7,7 +7,10 @@
 
 use std::{
     fmt, io,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use redb::StorageBackend;
@@ -15,9 +18,50 @@ use redb::StorageBackend;
 /// What a disk writes whole or not at all.
 const SECTOR_LEN: usize = 512;
 
+/// How many operations still work. Clones are the same power: it may feed several disks.
+#[derive(Clone, Debug)]
+pub struct Power(Arc<AtomicU64>);
+
+impl Power {
+    /// Power for so many operations.
+    #[must_use]
+    pub fn new(operations: u64) -> Power {
+        Power(Arc::new(AtomicU64::new(operations)))
+    }
+
+    /// Cuts the power now.
+    pub fn cut(&self) {
+        self.restore(0);
+    }
+
+    /// Power for so many operations from now on.
+    pub fn restore(&self, operations: u64) {
+        self.0.store(operations, Ordering::Relaxed);
+    }
+
+    /// How many operations are left.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Lets one operation work, if there is power for it.
+    ///
+    /// # Errors
+    /// The power was cut.
+    pub fn spend(&self) -> io::Result<()> {
+        let spent =
+            self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        spent.map(drop).map_err(|_| io::Error::other("the power was cut"))
+    }
+}
+
 /// Clones are the same disk.
 #[derive(Clone)]
-pub(crate) struct Disk(Arc<Mutex<State>>);
+pub struct Disk {
+    state: Arc<Mutex<State>>,
+    power: Power,
+}
 
 struct State {
     /// What the running program sees.
@@ -25,8 +69,6 @@ struct State {
     /// What survives in any case.
     synced: Vec<u8>,
     unsynced: Vec<Change>,
-    /// Operations that still work.
-    operations_left: u64,
 }
 
 enum Change {
@@ -55,18 +97,21 @@ impl Change {
 
 impl Disk {
     /// A disk that holds `image`, whose power is cut after so many writes and syncs.
-    pub(crate) fn new(image: Vec<u8>, operations: u64) -> Disk {
-        Disk(Arc::new(Mutex::new(State {
-            current: image.clone(),
-            synced: image,
-            unsynced: Vec::new(),
-            operations_left: operations,
-        })))
+    #[must_use]
+    pub fn new(image: Vec<u8>, operations: u64) -> Disk {
+        Disk::powered(image, Power::new(operations))
+    }
+
+    /// A disk that holds `image` and works as long as there is power.
+    #[must_use]
+    pub fn powered(image: Vec<u8>, power: Power) -> Disk {
+        let state = State { current: image.clone(), synced: image, unsynced: Vec::new() };
+        Disk { state: Arc::new(Mutex::new(state)), power }
     }
 
     /// What is found after the cut. A new length is always kept, for file systems write it with what
     /// was appended.
-    pub(crate) fn image(&self, mut is_kept: impl FnMut() -> bool) -> Vec<u8> {
+    pub fn image(&self, mut is_kept: impl FnMut() -> bool) -> Vec<u8> {
         let state = self.state();
         let mut image = state.synced.clone();
         for change in &state.unsynced {
@@ -78,25 +123,23 @@ impl Disk {
     }
 
     /// Cuts the power now.
-    pub(crate) fn cut(&self) {
-        self.state().operations_left = 0;
+    pub fn cut(&self) {
+        self.power.cut();
     }
 
     /// Whether the power was cut.
-    pub(crate) fn is_dead(&self) -> bool {
-        self.state().operations_left == 0
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.power.left() == 0
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("nothing panics under the lock")
+        self.state.lock().expect("nothing panics under the lock")
     }
 
     fn operate(&self, operation: impl FnOnce(&mut State)) -> io::Result<()> {
         let mut state = self.state();
-        if state.operations_left == 0 {
-            return Err(io::Error::other("the power was cut"));
-        }
-        state.operations_left -= 1;
+        self.power.spend()?;
         operation(&mut state);
         Ok(())
     }
@@ -154,5 +197,3 @@ impl fmt::Debug for Disk {
         f.write_str("Disk")
     }
 }
-
-mod tests;
