@@ -1,4 +1,4 @@
-//! The commands of this repository: `cargo xtask test | tidy | memcheck | bench`.
+//! The commands of this repository: `cargo xtask test | tidy | memcheck | crash | bench`.
 //!
 //! One OS process, one thread. Each command is a module; this file parses the command line and turns errors into
 //! text and an exit code (0: all is well, 1: a check found something, 2: a command could not do its work).
@@ -8,6 +8,7 @@
 
 mod bench;
 mod command;
+mod crash;
 mod memcheck;
 mod packages;
 mod test;
@@ -36,6 +37,8 @@ enum Action {
     Tidy,
     /// Run linden-core's memory check under AddressSanitizer or valgrind
     Memcheck(memcheck::MemcheckArgs),
+    /// Kill the shop again and again in the middle of its load, and check what it acknowledged
+    Crash(crash::CrashArgs),
     /// Build the benches and run scenarios, ours beside the peers
     Bench(bench::BenchArgs),
 }
@@ -57,6 +60,7 @@ fn dispatch(action: Action) -> anyhow::Result<ExitCode> {
         Action::Test(args) => test::run(&workspace, &args),
         Action::Tidy => tidy::run(&workspace),
         Action::Memcheck(args) => memcheck::run(&workspace, &args),
+        Action::Crash(args) => crash::run(&workspace, args),
         Action::Bench(args) => bench::run(&workspace, &args),
     }
 }

@@ -1,136 +1,179 @@
-//! The kernel's kill: the program is killed 50 times in the middle of its load, and loses no payment.
+//! The kernel's kill: the program is killed in the middle of its load, and loses nothing that it acknowledged.
 //!
-//! Nothing in the program hears of a SIGKILL. A client whose connection breaks does not know whether its
-//! payment was made, and sends it to the next program under the same key. After each kill the books
-//! are clean and have every receipt; in the end they have each payment exactly once.
+//! Nothing in the program hears of a SIGKILL. A customer whose connection breaks does not know whether its
+//! payment, refund or order was taken, and sends it to the next program under the same key. After each kill
+//! `shop verify` finds nothing, and the files have all that was acknowledged; in the end they have each deed
+//! exactly once. On a volatile medium a kill takes what was not synced with it, as a power cut would.
+//!
+//! `KILLS=50` sets how often; `cargo xtask crash` runs the whole.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails its test")]
 
+#[path = "support/customer.rs"]
+mod customer;
 #[path = "support/http.rs"]
 mod http;
-#[expect(dead_code, reason = "this test ends its programs by force")]
+#[allow(dead_code, reason = "this test reads no log")]
 #[path = "support/program.rs"]
 mod program;
 
-use std::{fs, net::SocketAddr, path::Path, sync::mpsc, thread};
+use std::{env, fs, net::SocketAddr, path::Path, sync::mpsc, thread};
 
+use customer::{Customer, ITEMS, Unknown, check_balances, check_files, credentials};
 use http::Client;
-use program::{Program, shop};
-use shop_billing::{BooksReport, Cents, Currency, Journal, Receipt, verify};
+use program::{Program, run, shop};
 
-const KILLS: usize = 50;
-const PAYERS: usize = 16;
+/// Kills of each test unless `KILLS` says otherwise.
+const KILLS: usize = 10;
+const CUSTOMERS: usize = 12;
+/// Applications that keep something.
+const STORES: [&str; 5] = ["auth", "billing", "catalog", "notifications", "orders"];
 
 #[test]
-fn fifty_kills_lose_no_acknowledged_payment_and_double_none() {
+fn kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
+    survive("disk");
+}
+
+#[test]
+fn kills_that_take_unsynced_writes_with_them_lose_nothing_that_was_acknowledged() {
+    survive("volatile");
+}
+
+fn survive(medium: &'static str) {
+    let kills = env::var("KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     let directory = tempfile::tempdir().unwrap();
-    let mut payers: Vec<Payer> = Vec::new();
-    for life in 0..KILLS {
-        let program = serve(directory.path());
-        if payers.is_empty() {
-            payers = (0..PAYERS).map(|number| Payer::new(program.address, number)).collect();
+    let shop = Shop { directory: directory.path(), medium };
+    let (mut customers, mut newcomers) = (Vec::new(), Vec::new());
+    let mut unfinished = 0;
+    for life in 0..kills {
+        let program = shop.serve();
+        if customers.is_empty() {
+            let name = |number| format!("customer-{number}");
+            customers = (0..CUSTOMERS)
+                .map(|number| Customer::new(program.address, &name(number)))
+                .collect();
         }
-        // Each life is of another length, from a few payments to a few batches of them.
-        payers = pay_until_killed(program, payers, 1 + life * 7 % 150);
-        let report = check_books(directory.path(), &payers);
-        let unknown = report.transactions - count(&payers);
-        assert!(unknown <= PAYERS as u64, "life {life}: {unknown} more than was sent");
+        // Each life is of another length, from a few deeds to a few batches of them.
+        let deeds = 1 + life * 7 % 150;
+        (customers, newcomers) = act_until_killed(program, customers, newcomers, deeds);
+        let unknown = shop.check(&customers, newcomers.len());
+        assert!(unknown.movements + unknown.orders <= CUSTOMERS, "life {life}: {unknown:?}");
+        unfinished += shop.orders_on_their_way();
     }
+    assert!(kills < KILLS || unfinished > 0, "no kill met an order on its way");
 
     // What was unknown is sent once more, and then everything is known.
-    let program = serve(directory.path());
-    for payer in &mut payers {
+    let program = shop.serve();
+    for customer in &mut customers {
         let mut client = Client::connect(program.address);
-        payer.pay(&mut client).expect("nobody kills this one");
-        let balance = client.get("/balance", &[("authorization", &payer.bearer)]);
-        assert_eq!(balance.json()["balances"]["EUR"].as_i64(), Some(payer.sum()));
+        customer.act(&mut client).expect("nobody kills this one");
+        customer.wait_for_orders(&mut client);
     }
-    drop(program);
-    let report = check_books(directory.path(), &payers);
-    println!("{KILLS} kills: {report}");
-    let sum: i64 = payers.iter().map(Payer::sum).sum();
-    assert_eq!(report.transactions, count(&payers));
-    assert_eq!(report.total(Currency::EUR), i128::from(sum));
+    for name in &newcomers {
+        let answer = Client::connect(program.address).post("/login", &[], &credentials(name));
+        assert_eq!(answer.status, 200, "{name}: {answer:?}");
+    }
+    program.terminate();
+    assert_eq!(program.ended().code, Some(0));
+    assert_eq!(shop.check(&customers, newcomers.len()), Unknown::default());
+    assert_eq!(shop.orders_on_their_way(), 0);
+    check_balances(&directory.path().join("data"), &customers);
+    let count = |what: fn(&Customer) -> usize| customers.iter().map(what).sum::<usize>();
+    println!(
+        "{kills} kills on {medium}: {} payments, {} refunds, {} orders, {} accounts acknowledged; \
+         {unfinished} orders were on their way",
+        count(|customer| customer.payments.len()),
+        count(|customer| customer.refunds.len()),
+        count(|customer| customer.orders.len()),
+        newcomers.len() + CUSTOMERS,
+    );
 }
 
-/// The program with its data below this directory, with cheap passwords and nothing to say.
-fn serve(directory: &Path) -> Program {
-    Program::start(
-        shop(directory, &["--listen", "127.0.0.1:0"])
+struct Shop<'d> {
+    directory: &'d Path,
+    medium: &'static str,
+}
+
+impl Shop<'_> {
+    /// The program with its data below the directory, with cheap passwords and nothing to say.
+    fn serve(&self) -> Program {
+        let mut command = shop(self.directory, &["--listen", "127.0.0.1:0"]);
+        command
             .env("LINDEN__AUTH__HASH_COST", "{ memory_kib = 8, passes = 1, lanes = 1 }")
-            .env("LINDEN__LOG__LEVEL", "error"),
-    )
+            .env("LINDEN__AUTH__ATTEMPTS", ATTEMPTS)
+            .env("LINDEN__CATALOG__ITEMS", ITEMS.replace('\n', " "))
+            .env("LINDEN__LOG__LEVEL", "error");
+        for store in STORES {
+            command.env(format!("LINDEN__{}__MEDIUM", store.to_uppercase()), self.medium);
+        }
+        Program::start(&mut command)
+    }
+
+    /// The files are sound and have all that was acknowledged. Looks at copies: the next program finds
+    /// the files as the kill has left them.
+    fn check(&self, customers: &[Customer], newcomers: usize) -> Unknown {
+        let copy = self.directory.join("copy");
+        fs::create_dir_all(&copy).unwrap();
+        for store in STORES {
+            let name = format!("{store}.redb");
+            fs::copy(self.directory.join("data").join(&name), copy.join(&name)).unwrap();
+        }
+        let verified = run(&mut shop(self.directory, &["verify", "--data", "copy"]));
+        assert_eq!(verified.code, Some(0), "{}", verified.stdout);
+        let accounts = shop_auth::verify_file(copy.join("auth.redb")).unwrap().accounts;
+        let known = (newcomers + CUSTOMERS) as u64;
+        assert!(accounts >= known, "{accounts} of {known} accounts");
+        check_files(&copy, customers)
+    }
+
+    fn orders_on_their_way(&self) -> usize {
+        let orders = self.directory.join("copy/orders.redb");
+        shop_orders::verify_file(&orders).unwrap().unfinished.len()
+    }
 }
 
-/// Everybody pays over a connection of its own; the kill comes after so many receipts.
-fn pay_until_killed(program: Program, payers: Vec<Payer>, receipts: usize) -> Vec<Payer> {
-    let (paid, all_paid) = mpsc::channel();
-    let payers = payers.into_iter().map(|mut payer| {
-        let (paid, mut client) = (paid.clone(), Client::connect(program.address));
+/// Nobody here guesses.
+const ATTEMPTS: &str = "{ registrations_per_address = { burst = 1000000, every = \"1ms\" }, \
+                        log_ins_per_address = { burst = 1000000, every = \"1ms\" } }";
+
+/// Everybody acts over a connection of its own, and newcomers register; the kill comes after so many deeds.
+fn act_until_killed(
+    program: Program,
+    customers: Vec<Customer>,
+    newcomers: Vec<String>,
+    deeds: usize,
+) -> (Vec<Customer>, Vec<String>) {
+    let (done, all_done) = mpsc::channel();
+    let address = program.address;
+    let customers = customers.into_iter().map(|mut customer| {
+        let (done, mut client) = (done.clone(), Client::connect(address));
         thread::spawn(move || {
-            while payer.pay(&mut client).is_some() {
-                let _ = paid.send(());
+            while customer.act(&mut client).is_some() {
+                let _ = done.send(());
             }
-            payer
+            customer
         })
     });
-    let payers: Vec<_> = payers.collect();
-    assert_eq!(all_paid.iter().take(receipts).count(), receipts);
+    let customers: Vec<_> = customers.collect();
+    let registrar = thread::spawn(move || register_until_killed(address, newcomers));
+    assert_eq!(all_done.iter().take(deeds).count(), deeds);
     // A program that is dropped is killed.
     drop(program);
-    payers.into_iter().map(|payer| payer.join().unwrap()).collect()
+    let customers = customers.into_iter().map(|customer| customer.join().unwrap()).collect();
+    (customers, registrar.join().unwrap())
 }
 
-/// One user, over all lives of the program.
-struct Payer {
-    bearer: String,
-    receipts: Vec<Receipt>,
-}
-
-impl Payer {
-    fn new(address: SocketAddr, number: usize) -> Payer {
-        let mut client = Client::connect(address);
-        let credentials = format!("{{\"name\":\"payer-{number}\",\"password\":\"correct horse\"}}");
-        assert_eq!(client.post("/register", &[], &credentials).status, 201);
-        let logged_in = client.post("/login", &[], &credentials).json();
-        let bearer = format!("Bearer {}", logged_in["token"].as_str().unwrap());
-        Payer { bearer, receipts: Vec::new() }
+/// Registers one after the other. A registration without an answer may have been made or not.
+fn register_until_killed(address: SocketAddr, mut newcomers: Vec<String>) -> Vec<String> {
+    let mut client = Client::connect(address);
+    loop {
+        let name = format!("newcomer-{}", newcomers.len());
+        let credentials = credentials(&name);
+        match client.request("POST", "/register", &[], credentials.as_bytes()) {
+            // The one before the kill, that nobody answered, has it already.
+            Ok(answer) if [201, 409].contains(&answer.status) => newcomers.push(name),
+            Ok(answer) => panic!("{answer:?}"),
+            Err(_) => return newcomers,
+        }
     }
-
-    /// Makes the next payment, or the last one again if nobody knows what became of it; `None` when
-    /// that is so again.
-    fn pay(&mut self, client: &mut Client) -> Option<()> {
-        let number = self.receipts.len();
-        let (key, cents) = (format!("payment-{number}"), 1 + number as i64);
-        let headers = [("authorization", self.bearer.as_str()), ("idempotency-key", key.as_str())];
-        let body = format!("{{\"amount\":{cents}}}");
-        let response = client.request("POST", "/payments", &headers, body.as_bytes()).ok()?;
-        assert_eq!(response.status, 200, "{response:?}");
-        // An answer that was cut off is none.
-        let receipt: Receipt = serde_json::from_str(&response.body).ok()?;
-        assert_eq!((receipt.amount.cents, receipt.key.as_str()), (Cents(cents), key.as_str()));
-        self.receipts.push(receipt);
-        Some(())
-    }
-
-    fn sum(&self) -> i64 {
-        self.receipts.iter().map(|receipt| receipt.amount.cents.0).sum()
-    }
-}
-
-fn count(payers: &[Payer]) -> u64 {
-    payers.iter().map(|payer| payer.receipts.len() as u64).sum()
-}
-
-/// The books are clean and have every receipt. Looks at a copy: the next program finds the file as the
-/// kill has left it.
-fn check_books(directory: &Path, payers: &[Payer]) -> BooksReport {
-    let copy = directory.join("copy.redb");
-    fs::copy(directory.join("data/billing.redb"), &copy).unwrap();
-    let journal = Journal::open_existing(copy).unwrap();
-    for receipt in payers.iter().flat_map(|payer| &payer.receipts) {
-        let found = journal.receipt(receipt.user_id, &receipt.key, receipt.recorded_at).unwrap();
-        assert_eq!(found.as_ref(), Some(receipt));
-    }
-    verify(&journal).unwrap()
 }
