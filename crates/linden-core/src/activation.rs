@@ -417,8 +417,7 @@ impl Worker {
         // SAFETY: owned.
         unsafe { self.tell_bonds(header, &reason) };
         // SAFETY: owned; no reference to the owner part is held.
-        let unread = unsafe { worker::drain_inbox(cell, |signal| node.bounce(header.pid(), signal)) };
-        node.dead_letters.unread.fetch_add(unread, Ordering::Relaxed);
+        unsafe { worker::drain_inbox(cell, |signal| node.bounce(header.pid(), signal)) };
         self.settle_orphans(|| reason.clone());
         self.exit_reason.take();
         self.doomed.set(false);

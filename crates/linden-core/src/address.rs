@@ -4,10 +4,10 @@ use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::call::Call;
 use crate::cell::CellRef;
+use crate::dead_letters::{DeadLetterReason, DeadLetterTarget};
 use crate::envelope::Letter;
 use crate::id::{NodeId, Pid};
 use crate::message::Message;
@@ -109,8 +109,8 @@ impl<M: Message> Address<M> {
             Place::Local(cell) => match cell.post(Letter::new(message)) {
                 Ok(()) => Ok(()),
                 Err(letter) => {
-                    let counts = &cell.node().dead_letters;
-                    counts.no_process.fetch_add(1, Ordering::Relaxed);
+                    let target = DeadLetterTarget::Process(cell.pid());
+                    cell.node().dead_letter(DeadLetterReason::NoProcess, target, std::any::type_name::<M>());
                     let message = letter.open().expect("the letter was made of an M above");
                     Err(SendError::NoProc(message))
                 }
@@ -235,8 +235,8 @@ impl<M: Message> Named<M> {
         match refused {
             None => Ok(()),
             Some(letter) => {
-                let counts = &self.node.inner().dead_letters;
-                counts.no_process.fetch_add(1, Ordering::Relaxed);
+                let target = DeadLetterTarget::Name(self.name().into());
+                self.node.inner().dead_letter(DeadLetterReason::NoProcess, target, std::any::type_name::<M>());
                 let message = letter.open().expect("the letter was made of an M above");
                 Err(SendError::NoProc(message))
             }

@@ -78,6 +78,13 @@ pub struct CurrentProcess {
     pub trace: Option<TraceContext>,
 }
 
+/// The pid of the process that runs on this thread, if one does.
+pub(crate) fn current_pid() -> Option<Pid> {
+    let own = crate::worker::current_process()?;
+    // SAFETY: the process runs here.
+    Some(unsafe { own.as_ref() }.pid())
+}
+
 /// The process that runs on this thread, if one does.
 #[must_use]
 pub fn current_process() -> Option<CurrentProcess> {

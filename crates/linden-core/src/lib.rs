@@ -65,6 +65,7 @@ not_under_loom! {
     mod call;
     mod cell;
     mod cx;
+    mod dead_letters;
     mod deadline;
     mod envelope;
     mod hand;
@@ -102,7 +103,11 @@ not_under_loom! {
         Codec, CodecError, EncodedMessage, Format, Message, MethodInfo, MethodKind, Payload,
     };
     pub use names::{NAME_LEN_MAX, RegisterError};
-    pub use node::{DeadLetterCounts, Group, Node, NodeGuard, NodeStartError, block_on};
+    pub use dead_letters::{
+        DEAD_LETTER_TARGETS_MAX, DEAD_LETTERS_KEPT_MAX, DeadLetter, DeadLetterCounts, DeadLetterListener, DeadLetterReason,
+        DeadLetterReport, DeadLetterTarget, TargetCounts,
+    };
+    pub use node::{Group, Node, NodeGuard, NodeStartError, block_on};
     pub use options::{NodeOptions, PanicOutput};
     pub use reason::{ErrorInfo, IntoReason, PanicInfo, Reason};
     pub use reply::{CallError, Delivered, Reply, ReplyPort};

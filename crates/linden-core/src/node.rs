@@ -17,6 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::cell::{CellRef, Header, NAMED};
+use crate::dead_letters::{DeadLetterCounts, DeadLetterReport, DeadLetters};
 use crate::hook;
 use crate::id::{LocalPid, NodeId, Pid, Ref};
 use crate::idle::IdleSet;
@@ -83,30 +84,6 @@ pub(crate) struct Life {
     pub(crate) spawned_outside: AtomicU64,
     /// Those of them that came too late and never lived.
     pub(crate) refused_outside: AtomicU64,
-}
-
-/// Counts of what was dropped.
-#[derive(Default, Debug)]
-pub(crate) struct DeadLetters {
-    pub(crate) no_process: AtomicU64,
-    pub(crate) unread: AtomicU64,
-    pub(crate) late_replies: AtomicU64,
-    /// Panics while the state or the unread mail of a dead process was dropped.
-    pub(crate) drop_panics: AtomicU64,
-}
-
-/// What was dropped since the node's start, by reason.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
-pub struct DeadLetterCounts {
-    /// Messages to processes that did not live any more.
-    pub no_process: u64,
-    /// Messages that a process had not read when it ended.
-    pub unread: u64,
-    /// Answers whose caller had given up.
-    pub late_replies: u64,
-    /// Panics in the drops of what a process left behind: its state, when it was told to end, and its unread messages.
-    pub drop_panics: u64,
 }
 
 /// The door to time: the machine's, or the simulator's.
@@ -446,13 +423,13 @@ impl Node {
     /// What was dropped since the node's start.
     #[must_use]
     pub fn dead_letters(&self) -> DeadLetterCounts {
-        let counts = &self.inner().dead_letters;
-        DeadLetterCounts {
-            no_process: counts.no_process.load(Ordering::Relaxed),
-            unread: counts.unread.load(Ordering::Relaxed),
-            late_replies: counts.late_replies.load(Ordering::Relaxed),
-            drop_panics: counts.drop_panics.load(Ordering::Relaxed),
-        }
+        self.inner().dead_letters.counts()
+    }
+
+    /// Who lost messages, how many and why, and the newest of them.
+    #[must_use]
+    pub fn dead_letter_report(&self) -> DeadLetterReport {
+        self.inner().dead_letters.report()
     }
 
     /// How many calls to other nodes wait for their answers.

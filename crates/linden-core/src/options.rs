@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::dead_letters::DeadLetterListener;
 use crate::introspect::ExitListener;
 
 /// What a panic inside a process prints besides the exit reason it makes.
@@ -27,6 +28,8 @@ pub struct NodeOptions {
     pub panic_output: PanicOutput,
     /// Told of each process that ends for a reason that is not orderly.
     pub exit_listener: Option<Arc<dyn ExitListener>>,
+    /// Told of messages that nobody reads.
+    pub dead_letter_listener: Option<Arc<dyn DeadLetterListener>>,
     /// Which incarnation of the node this is; default: from the clock.
     pub creation: Option<u32>,
 }
@@ -39,6 +42,7 @@ impl Default for NodeOptions {
             blocking_threads_max: 64,
             panic_output: PanicOutput::default(),
             exit_listener: None,
+            dead_letter_listener: None,
             creation: None,
         }
     }

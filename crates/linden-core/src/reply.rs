@@ -274,7 +274,7 @@ impl<T> ReplyReceiver<T> {
 impl<T> Drop for ReplyReceiver<T> {
     fn drop(&mut self) {
         if let Some(Ok(_)) = self.leave() {
-            worker::count_late_reply();
+            worker::note_late_reply::<T>();
         }
     }
 }
@@ -353,7 +353,7 @@ impl<T> Reply<T> {
     pub fn send(self, answer: T) -> Delivered {
         let delivered = self.deliver(answer);
         if delivered == Delivered::CallerGone {
-            worker::count_late_reply();
+            worker::note_late_reply::<T>();
         }
         delivered
     }

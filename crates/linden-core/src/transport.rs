@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::{Address, RemoteProcess};
 use crate::cell::{CellRef, REMOTE};
+use crate::dead_letters::{DeadLetterReason, DeadLetterTarget};
 use crate::deadline::{self, OwnTimer};
 use crate::envelope::Letter;
 use crate::hook::{drop_guarded, panic_reason};
@@ -161,6 +162,15 @@ impl From<AnswerError> for CallError {
     }
 }
 
+impl From<&Destination> for DeadLetterTarget {
+    fn from(to: &Destination) -> Self {
+        match to {
+            Destination::Pid(pid) => Self::Process(*pid),
+            Destination::Name(name) => Self::Name(name.as_str().into()),
+        }
+    }
+}
+
 impl RemoteProcess {
     /// Encodes a message and passes it on. A call's place for the answer waits in the node's table, under the reference that
     /// is returned.
@@ -170,10 +180,11 @@ impl RemoteProcess {
     pub(crate) fn send(&self, letter: Letter) -> Result<Option<Ref>, CodecError> {
         let node = self.node.inner();
         let trace = letter.trace().map(Box::new);
+        let message = (letter.ops.type_name)();
         let encoded = match letter.encode() {
             Ok(encoded) => encoded,
             Err(error) => {
-                node.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
+                node.dead_letter(DeadLetterReason::NoProcess, (&self.to).into(), message);
                 return Err(error);
             }
         };
@@ -219,10 +230,14 @@ impl Drop for RemoteCall {
     }
 }
 
+/// What a cast is called in the dead letters when the transport that had it panicked.
+const LOST_IN_TRANSPORT: &str = "a cast in a transport that panicked";
+
 /// What a packet that was not sent comes back as: what OTP says of a node that is out of reach.
 enum Unsent {
     Call(Ref),
-    Cast,
+    /// To this process, or to one of its node.
+    Cast(Pid),
     /// Somebody hears of it.
     News(Pid, Signal),
     Nothing,
@@ -241,7 +256,7 @@ impl Unsent {
                 reply: Some(reference),
                 ..
             } => Self::Call(reference),
-            Body::Message { reply: None, .. } => Self::Cast,
+            Body::Message { reply: None, .. } => Self::Cast(pid),
             Body::Link { from } => {
                 let via = ExitVia::Link;
                 Self::News(from, Signal::Exit { from: pid, reason, via })
@@ -381,17 +396,21 @@ impl NodeInner {
         let transport = self.transport.read().clone();
         let unsent = Unsent::of(&packet, self.id);
         // A transport is the user's code, run on whatever thread sends or ends a process: a panic in it is no connection.
-        let send = AssertUnwindSafe(move || transport.is_some_and(|transport| transport.send(to, packet).is_ok()));
-        let is_sent = catch_unwind(send).unwrap_or_else(|panic| {
-            let _ = panic_reason(panic);
-            false
+        let send = AssertUnwindSafe(move || match transport {
+            Some(transport) => transport.send(to, packet).map_err(Some),
+            None => Err(Some(packet)),
         });
-        if !is_sent {
-            self.give_back(unsent);
+        let sent = catch_unwind(send).unwrap_or_else(|panic| {
+            let _ = panic_reason(panic);
+            Err(None)
+        });
+        if let Err(packet) = sent {
+            self.give_back(unsent, packet);
         }
     }
 
-    fn give_back(&self, unsent: Unsent) {
+    /// The packet is back as well, unless the transport panicked.
+    fn give_back(&self, unsent: Unsent, packet: Option<Packet>) {
         match unsent {
             Unsent::Call(reference) => {
                 let call = self.pending.lock().remove(&reference);
@@ -399,9 +418,12 @@ impl NodeInner {
                     port.send(Err(CallError::Exited(Reason::NoConnection)));
                 }
             }
-            Unsent::Cast => {
-                self.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
-            }
+            Unsent::Cast(pid) => match packet {
+                Some(Packet { to: Some(to), body: Body::Message { method, .. } }) => {
+                    self.dead_letter(DeadLetterReason::NoProcess, (&to).into(), method);
+                }
+                _ => self.dead_letter(DeadLetterReason::NoProcess, DeadLetterTarget::Process(pid), LOST_IN_TRANSPORT),
+            },
             Unsent::News(to, signal) => self.signal(to, signal),
             Unsent::Nothing => {}
         }
@@ -474,7 +496,7 @@ impl NodeInner {
                 });
                 let delivered = delivered.unwrap_or(Delivered::CallerGone);
                 if delivered == Delivered::CallerGone {
-                    self.dead_letters.late_replies.fetch_add(1, Ordering::Relaxed);
+                    self.dead_letter(DeadLetterReason::LateReply, DeadLetterTarget::Caller, "answer of another node");
                 }
                 return;
             }
@@ -550,7 +572,7 @@ impl NodeInner {
                 Err(error) => CallError::Codec(error),
             },
         };
-        self.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
+        self.dead_letter(DeadLetterReason::NoProcess, to.into(), method);
         if let Some(reference) = reply {
             self.send_answer(reference.node(), reference, Err(refused));
         }

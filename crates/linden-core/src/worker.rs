@@ -17,6 +17,7 @@ use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
 use crate::cell::{Header, WAKER_TABLE};
+use crate::dead_letters::{DeadLetterReason, DeadLetterTarget, Unread};
 use crate::envelope::{drop_mail, open_signal};
 use crate::idle::Search;
 use crate::introspect::CrashDetail;
@@ -277,10 +278,12 @@ pub(crate) fn orphan_reply(orphan: Orphan) {
     });
 }
 
-/// Counts an answer whose caller had left, on the node of this thread.
-pub(crate) fn count_late_reply() {
+/// Notes an answer of type `T` whose caller had left, on the node of this thread.
+#[cold]
+pub(crate) fn note_late_reply<T>() {
     if let Some(node) = current_node() {
-        node.inner().dead_letters.late_replies.fetch_add(1, Ordering::Relaxed);
+        let (reason, target) = (DeadLetterReason::LateReply, DeadLetterTarget::Caller);
+        node.inner().dead_letter(reason, target, std::any::type_name::<T>());
     }
 }
 
@@ -717,20 +720,20 @@ impl Drop for Worker {
 pub(crate) unsafe fn drain_inbox(
     header: NonNull<Header>,
     mut on_signal: impl FnMut(crate::signal::Signal),
-) -> u64 {
+) {
     // SAFETY: the process lives.
     let cell = unsafe { header.as_ref() };
     let ops = cell.vtable.ops;
-    let mut messages = 0;
+    let mut unread = Unread::new(cell.node(), cell.pid(), (ops.type_name)());
     loop {
         // SAFETY: the caller's promise; the reference ends with the statement.
         let Some(link) = unsafe { cell.owner() }.inbox.pop_front() else {
-            return messages;
+            return;
         };
         // SAFETY: taken from the inbox, so it is owned here.
         match unsafe { link.as_ref() }.kind() {
             crate::mailbox::LinkKind::Message => {
-                messages += 1;
+                unread.one();
                 // SAFETY: as above; messages of this process are of its type.
                 let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| unsafe {
                     drop_mail(link, ops);

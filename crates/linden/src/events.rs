@@ -7,7 +7,10 @@
 use std::error::Error;
 use std::fmt;
 
-use linden_core::{ExitEvent, ExitListener, ExitOrigin, Pid, Reason, current_process};
+use linden_core::{
+    DeadLetter, DeadLetterListener, ExitEvent, ExitListener, ExitOrigin, Pid, Reason,
+    current_process,
+};
 use tracing::Level;
 
 use crate::error::{StartError, chain};
@@ -18,6 +21,8 @@ use crate::supervisor::intensity::Intensity;
 
 /// The target of crash reports.
 pub(crate) const CRASH: &str = "linden::crash";
+/// The target of dead letters.
+const DEAD_LETTER: &str = "linden::dead_letter";
 /// The target of supervisor reports.
 pub(crate) const SUPERVISOR: &str = "linden::supervisor";
 
@@ -144,6 +149,25 @@ impl ExitListener for CrashReporter {
 
     fn wants_detail(&self) -> bool {
         tracing::enabled!(target: CRASH, Level::ERROR)
+    }
+}
+
+/// Writes dead letters to the log: target `linden::dead_letter`, level info, at the bounded rate at which it is told of them.
+#[derive(Debug, Default)]
+pub struct DeadLetterReporter;
+
+impl DeadLetterListener for DeadLetterReporter {
+    fn dead_letter(&self, letter: &DeadLetter, untold: u64) {
+        tracing::info!(
+            target: DEAD_LETTER,
+            reason = letter.reason.name(),
+            to = %letter.target,
+            dropped = &*letter.message,
+            found_by = letter.found_by.map(tracing::field::display),
+            trace_id = letter.trace.map(|trace| tracing::field::display(trace.trace_id_text())),
+            untold = (untold > 0).then_some(untold),
+            "message dropped"
+        );
     }
 }
 

@@ -13,7 +13,7 @@ use crate::application::controller::{self, Order};
 use crate::application::order::{self, Declared};
 use crate::application::{AnyApplication, Application, StartFunction};
 use crate::config::{Config, ConfigError, LogConfig, NodeConfig};
-use crate::events::CrashReporter;
+use crate::events::{CrashReporter, DeadLetterReporter};
 use crate::log;
 
 mod booted;
@@ -258,6 +258,7 @@ impl NodeBuilder {
             name: config.name.clone().unwrap_or_else(|| self.name.clone()),
             panic_output: PanicOutput::CrashReportOnly,
             exit_listener: Some(Arc::new(CrashReporter)),
+            dead_letter_listener: Some(Arc::new(DeadLetterReporter)),
             ..NodeOptions::default()
         };
         if !options.name.contains('@') {

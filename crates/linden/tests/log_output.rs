@@ -8,7 +8,7 @@ use linden::config::LogFormat;
 use linden::log::Lines;
 use linden::prelude::*;
 use linden::supervisor::decision::{AutoShutdown, Shutdown};
-use linden::{CrashReporter, NodeOptions, TraceContext};
+use linden::{CrashReporter, DeadLetterReporter, NodeOptions, TraceContext};
 use linden_core::{ExitEvent, ExitListener, Simulation};
 use program::{again, role};
 use serde_json::Value;
@@ -288,10 +288,16 @@ impl<S: Subscriber> Layer<S> for Keep {
 
 /// The events of a scenario on a simulated node that reports its crashes.
 fn events<F: Future<Output = ()>>(scenario: impl FnOnce(Node) -> F) -> Vec<Fields> {
+    events_of(NodeOptions { exit_listener: Some(Arc::new(CrashReporter)), ..quiet() }, scenario)
+}
+
+fn events_of<F: Future<Output = ()>>(
+    options: NodeOptions,
+    scenario: impl FnOnce(Node) -> F,
+) -> Vec<Fields> {
     let journal = Journal::new();
     let subscriber = tracing_subscriber::registry().with(Keep(journal.clone()));
     tracing::subscriber::with_default(subscriber, || {
-        let options = NodeOptions { exit_listener: Some(Arc::new(CrashReporter)), ..quiet() };
         let mut simulation = Simulation::with_options(1, options);
         let node = simulation.node().clone();
         simulation.run(scenario(node));
@@ -334,6 +340,33 @@ fn any_subscriber_gets_the_fields_of_a_report() {
     assert_eq!(crash["state"], "Billing { cents: 0 }");
     assert_eq!(values(&events, "what"), ["started", "crashed", "restarted"]);
     assert_eq!(values(&events, "level"), ["DEBUG", "ERROR", "ERROR", "INFO"]);
+}
+
+// proves: DEAD-04
+#[test]
+fn dead_letters_are_logged_with_target_type_and_trace_and_a_storm_in_part() {
+    let options =
+        NodeOptions { dead_letter_listener: Some(Arc::new(DeadLetterReporter)), ..quiet() };
+    let events = events_of(options, |node| async move {
+        let ghost = node.named::<u64>("ghost");
+        for number in 0..15 {
+            ghost.send(number).expect_err("nobody has the name");
+        }
+        let waits = node.spawn(async |mut cx: linden::Cx<()>| {
+            cx.recv_timeout(1.secs()).await;
+            linden::set_trace(Some(TraceContext::begin([0x1f; 16], [2; 8])));
+            let node = cx.node().clone();
+            node.named::<u64>("ghost").send(0).expect_err("nobody has the name");
+        });
+        node.wait_exit(waits.pid()).await;
+    });
+    assert_eq!(values(&events, "message"), ["message dropped"; 11]);
+    assert_eq!(values(&events, "to"), ["ghost"; 11]);
+    assert_eq!(values(&events, "dropped"), ["u64"; 11]);
+    assert_eq!(values(&events, "reason"), ["no_process"; 11]);
+    assert_eq!(values(&events, "untold"), ["5"]);
+    assert_eq!(values(&events, "trace_id"), ["1f".repeat(16)]);
+    assert_eq!(values(&events, "found_by").len(), 1);
 }
 
 /// What a node logs whose server is asked for a payment and to crash, in a trace.

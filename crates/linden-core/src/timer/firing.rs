@@ -1,10 +1,9 @@
 //! What a node does when it arms a timer, and when one is due.
 
-use std::sync::atomic::Ordering;
-
+use crate::dead_letters::{DeadLetterReason, DeadLetterTarget};
 use crate::envelope::Letter;
 use crate::hook::wake_guarded;
-use crate::id::LocalPid;
+use crate::id::{LocalPid, Pid};
 use crate::node::NodeInner;
 use crate::signal::Signal;
 use crate::timer::{Armed, Interval, Receiver, TimerEntry};
@@ -67,6 +66,7 @@ impl NodeInner {
 
     /// Posts a message to a process of this node; counts it when there is none.
     fn post_here(&self, to: LocalPid, letter: Letter) -> bool {
+        let message = (letter.ops.type_name)();
         let posted = self.table.get(to).is_some_and(|cell| match cell.post(letter) {
             Ok(()) => true,
             Err(letter) => {
@@ -75,7 +75,8 @@ impl NodeInner {
             }
         });
         if !posted {
-            self.dead_letters.no_process.fetch_add(1, Ordering::Relaxed);
+            let target = DeadLetterTarget::Process(Pid::new(self.id, to));
+            self.dead_letter(DeadLetterReason::NoProcess, target, message);
         }
         posted
     }
