@@ -9,6 +9,7 @@ use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -178,7 +179,7 @@ impl<T> ReplySlot<T> {
 /// Whether an answer found its caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Delivered {
-    /// The caller will see it.
+    /// The caller will see it, or nobody wants one.
     Yes,
     /// The caller gave up before: the answer was dropped.
     CallerGone,
@@ -286,7 +287,7 @@ impl<T> Drop for ReplyReceiver<T> {
 /// awaits, with a note that it dropped it.
 #[must_use = "a reply that is dropped tells the caller that the server failed"]
 pub struct Reply<T> {
-    /// A slot on this node, or a boxed `Portal<T>` (bit 0 set).
+    /// A slot on this node, a boxed `Portal<T>` (bit 0 set), or [`UNWANTED`].
     end: NonNull<()>,
     answer: PhantomData<fn(T)>,
 }
@@ -316,9 +317,13 @@ pub(crate) fn reply_pair<T>() -> (Reply<T>, ReplyReceiver<T>) {
     (reply, ReplyReceiver { slot: Some(slot) })
 }
 
+/// What leads to nobody. No address: bit 1 is clear in those of slots and portals.
+const UNWANTED: NonNull<()> = NonNull::without_provenance(NonZeroUsize::new(0b10).expect("not zero"));
+
 enum End<T> {
     Slot(NonNull<ReplySlot<T>>),
     Portal(Box<Portal<T>>),
+    Nobody,
 }
 
 impl<T> Reply<T> {
@@ -338,8 +343,17 @@ impl<T> Reply<T> {
         }
     }
 
+    /// A reply that nobody waits for: its answer is dropped, and so is the news when there is none. For requests that are
+    /// written with a place for the answer and here need none.
+    pub fn unwanted() -> Self {
+        Self { end: UNWANTED, answer: PhantomData }
+    }
+
     fn into_end(self) -> End<T> {
         let end = ManuallyDrop::new(self).end.as_ptr();
+        if end == UNWANTED.as_ptr() {
+            return End::Nobody;
+        }
         if end.addr() & 1 == 0 {
             // SAFETY: not null.
             return End::Slot(unsafe { NonNull::new_unchecked(end) }.cast());
@@ -367,6 +381,7 @@ impl<T> Reply<T> {
                 let encoded = (portal.encode)(&answer, portal.format).map_err(CallError::Codec);
                 portal.port.send(encoded)
             }
+            End::Nobody => Delivered::Yes,
         }
     }
 
@@ -380,6 +395,7 @@ impl<T> Reply<T> {
             End::Portal(portal) => {
                 portal.port.send(Err(CallError::Exited(reason)));
             }
+            End::Nobody => {}
         }
     }
 }
@@ -422,6 +438,7 @@ impl<T> Drop for Reply<T> {
                 };
                 worker::orphan_reply(orphan);
             }
+            End::Nobody => {}
         }
     }
 }

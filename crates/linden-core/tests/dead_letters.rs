@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use linden_core::{
-    CallError, Cx, DEAD_LETTERS_KEPT_MAX, DeadLetter, DeadLetterListener, DeadLetterReason,
-    DeadLetterTarget, Mail, Message, Node, NodeOptions, Reason, Reply, Simulation, TraceContext,
-    reply_channel, set_trace,
+    CallError, Cx, DEAD_LETTERS_KEPT_MAX, DeadLetter, DeadLetterCounts, DeadLetterListener,
+    DeadLetterReason, DeadLetterTarget, Delivered, Mail, Message, Node, NodeOptions, Reason, Reply,
+    Simulation, TraceContext, reply_channel, set_trace,
 };
 use puppet::Puppet;
 use stage::{quiet, simulated};
@@ -186,4 +186,17 @@ fn a_listener_is_told_of_a_storm_at_a_bounded_rate_and_may_panic() {
     let expected: Vec<_> = (0..10).map(|_| 0).chain([990]).collect();
     assert_eq!(heard.iter().map(|(_, untold)| *untold).collect::<Vec<_>>(), expected);
     assert!(heard.iter().all(|(reason, _)| *reason == DeadLetterReason::NoProcess));
+}
+
+#[test]
+fn an_answer_that_nobody_wants_is_no_dead_letter() {
+    simulated(1, |node| async move {
+        let puppet = Puppet::spawn(&node);
+        let answered = puppet.run(|_| {
+            drop(Reply::<u64>::unwanted());
+            Reply::unwanted().send("dropped".to_owned())
+        });
+        assert_eq!(answered.await, Delivered::Yes);
+        assert_eq!(node.dead_letters(), DeadLetterCounts::default());
+    });
 }

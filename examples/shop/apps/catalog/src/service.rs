@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use linden::{Cx, prelude::*, reply_channel};
+use linden::{Cx, prelude::*};
 use redb::Database;
 use serde::{Deserialize, Serialize};
 use shop_billing::{IdempotencyKey, Timestamp};
@@ -150,7 +150,7 @@ impl CatalogService {
     /// Brings back what has expired, now and then again. Nothing is written when there is nothing.
     #[cast]
     fn sweep(&mut self, cx: &mut Context<Self>) {
-        let (reply, _) = reply_channel();
+        let reply = Reply::unwanted();
         let now = now();
         self.disk.write(reply, move |transaction| {
             let expired = Shelves::open(transaction)?.sweep(now)?;

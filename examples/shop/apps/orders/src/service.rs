@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use linden::{Cx, prelude::*, reply_channel};
+use linden::{Cx, prelude::*};
 use redb::Database;
 use shop_billing::{IdempotencyKey, Timestamp, UserId};
 use shop_catalog::{Lines, OrderId};
@@ -174,7 +174,7 @@ impl OrdersService {
     /// Begins every order that is on its way and has no process, now and then again.
     #[cast]
     fn revive(&mut self, cx: &mut Context<Self>) {
-        let (reply, _) = reply_channel::<Result<(), OrdersError>>();
+        let reply = Reply::<Result<(), OrdersError>>::unwanted();
         let own = cx.client();
         self.disk.read(reply, move |transaction| {
             journal::unfinished(transaction)?.into_iter().for_each(|id| own.begin(id));
