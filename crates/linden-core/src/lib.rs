@@ -86,6 +86,7 @@ not_under_loom! {
     mod signal;
     mod sim;
     mod spawn;
+mod spin;
     mod stop;
     mod table;
     mod timer;

@@ -31,6 +31,7 @@ use crate::reactor::Reactor;
 use crate::reason::Reason;
 use crate::reply::{self, Orphan};
 use crate::sim::ReadySet;
+use crate::spin::Spin;
 use crate::table::IndexCache;
 use crate::timer::TimerEntry;
 
@@ -46,9 +47,6 @@ const CLOCK_EVERY: u32 = 32;
 const INJECTOR_EVERY: u32 = 61;
 /// A busy worker polls the reactor when nobody did for so long.
 const POLL_AFTER: Duration = Duration::from_micros(100);
-/// The longest and shortest spin of a searcher before it sleeps.
-const SPIN_MAX: Duration = Duration::from_micros(20);
-const SPIN_MIN: Duration = Duration::from_micros(1);
 
 thread_local! {
     /// The worker that this thread is, while it is one.
@@ -159,7 +157,7 @@ pub(crate) struct Worker {
     tick: Cell<u32>,
     /// Since the node's start.
     last_poll: Cell<Duration>,
-    spin: Cell<Duration>,
+    spin: Spin,
     due: RefCell<Vec<(u64, TimerEntry)>>,
 }
 
@@ -364,7 +362,7 @@ impl Worker {
             hand_wakes: Cell::new(0),
             tick: Cell::new(0),
             last_poll: Cell::new(Duration::ZERO),
-            spin: Cell::new(SPIN_MIN),
+            spin: Spin::new(),
             due: RefCell::new(Vec::new()),
         }
     }
@@ -618,24 +616,24 @@ impl Worker {
         }
     }
 
-    /// Looks at every queue, spinning for a while: a call from another worker is answered 30 times sooner than after a
-    /// sleep. The while is halved each time that nothing comes, doubled when something does.
+    /// Looks at every queue, for as long as [`Spin`] says, and once at least.
     fn search(&self) -> Option<NonNull<Header>> {
-        let spin = self.spin.get();
-        let start = Instant::now();
+        let spin = self.spin.begin();
+        let begin = (!spin.is_zero()).then(Instant::now);
         let mut rounds = 0_u32;
         loop {
             let found = self.injected_task().or_else(|| self.steal());
             if found.is_some() {
-                self.spin.set((spin * 2).min(SPIN_MAX));
+                self.spin.found();
                 return found;
             }
+            let begin = begin?;
             for _ in 0..16 {
                 std::hint::spin_loop();
             }
             rounds += 1;
-            if rounds.is_multiple_of(4) && start.elapsed() >= spin {
-                self.spin.set((spin / 2).max(SPIN_MIN));
+            if rounds.is_multiple_of(4) && begin.elapsed() >= spin {
+                self.spin.failed();
                 return None;
             }
         }
