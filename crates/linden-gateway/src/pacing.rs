@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use linden::{Cx, Mail, Message};
 
+use crate::pace::Moment;
 use crate::watch::Watch;
 
 /// One future under one watch.
@@ -22,7 +23,7 @@ pub(crate) enum Event<T, M> {
     /// The future is done.
     Done(T),
     Mail(Mail<M>),
-    /// The deadline or the route is another one now.
+    /// There is an earlier deadline, or another route.
     PaceChanged,
     /// The deadline may have passed.
     Alarm,
@@ -47,15 +48,16 @@ impl<'a, F: Future> Pacing<'a, F> {
 
     /// The next event. Not to be called again when the future is done.
     pub(crate) async fn next<M: Message>(&mut self, cx: &mut Cx<M>) -> Event<F::Output, M> {
-        let deadline = self.watch.deadline();
-        let limit = deadline.map(|at| at.saturating_sub(self.watch.now()));
+        let alarm = self.watch.deadline();
+        let limit = alarm.map(|at| at.saturating_sub(self.watch.now()));
         let mut mail = pin!(receive(cx, limit));
         poll_fn(|task| {
             if std::mem::replace(&mut self.poll_first, PollFirst::Future) == PollFirst::Future {
                 if let Poll::Ready(output) = self.future.as_mut().poll(task) {
                     return Poll::Ready(Event::Done(output));
                 }
-                if self.watch.deadline() != deadline || self.watch.has_new_route() {
+                // A deadline that is later now is looked for when the alarm has gone off: most requests are over before.
+                if is_earlier(self.watch.deadline(), alarm) || self.watch.has_new_route() {
                     self.poll_first = PollFirst::Mail;
                     return Poll::Ready(Event::PaceChanged);
                 }
@@ -64,6 +66,11 @@ impl<'a, F: Future> Pacing<'a, F> {
         })
         .await
     }
+}
+
+/// Whether the deadline passes before the alarm goes off.
+fn is_earlier(deadline: Option<Moment>, alarm: Option<Moment>) -> bool {
+    deadline.is_some_and(|deadline| alarm.is_none_or(|alarm| deadline < alarm))
 }
 
 /// Mail, or nothing after `limit`.
