@@ -87,7 +87,7 @@ impl Exchange {
             body_bytes_max: AtomicU64::new(shared.limits.body_bytes_max),
             body_is_too_large: AtomicBool::new(false),
             lane,
-            expects_continue: request.headers().contains_key(EXPECT),
+            expects_continue: ahead == BodyAhead::Yes && request.headers().contains_key(EXPECT),
             may_upgrade: request.extensions().get::<OnUpgrade>().is_some(),
             leftover: Mutex::default(),
             shared,

@@ -115,7 +115,8 @@ impl Gateway {
             local_addr,
             limits,
             tls,
-            router: router.layer(NoteRoute),
+            // The state makes services of the handlers now, and not of each anew for each request.
+            router: router.layer(NoteRoute).with_state(()),
             counts: Counts::default(),
             room: Arc::new(Semaphore::new(permits)),
             draining: AtomicBool::new(false),

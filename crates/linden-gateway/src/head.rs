@@ -53,7 +53,20 @@ pub(crate) fn check<B>(request: &mut Request<B>, headers_max: usize) -> Result<(
 /// An empty one is that of a target without a host (RFC 9112, 3.2).
 fn is_host(host: &HeaderValue) -> bool {
     let is_host = |authority: Authority| !authority.as_str().contains('@');
-    host.is_empty() || Authority::try_from(host.as_bytes()).is_ok_and(is_host)
+    is_plain_host(host.as_bytes())
+        || host.is_empty()
+        || Authority::try_from(host.as_bytes()).is_ok_and(is_host)
+}
+
+/// Whether it is a host as nearly all are: letters, digits, dots and hyphens, with a port or without. To read it as an
+/// authority would copy it.
+fn is_plain_host(host: &[u8]) -> bool {
+    let colon = host.iter().position(|&byte| byte == b':');
+    let (name, port) = host.split_at(colon.unwrap_or(host.len()));
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b".-".contains(byte);
+    let is_port = port.is_empty()
+        || (2..=6).contains(&port.len()) && port[1..].iter().all(u8::is_ascii_digit);
+    !name.is_empty() && name.iter().all(is_of_name) && is_port
 }
 
 fn is_same(authority: &Authority, host: &HeaderValue) -> bool {
@@ -139,6 +152,20 @@ mod tests {
         for (version, target, fields, expected) in table {
             let mut request = request(*version, target, fields);
             assert_eq!(check(&mut request, 3), *expected, "{version:?} {target} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_plain_host_is_one_for_the_careful_reader_too() {
+        for host in ["a", "a.example", "A-1.example.", "127.0.0.1", "a:8", "a.example:65535"] {
+            assert!(is_plain_host(host.as_bytes()), "{host}");
+            let read = Authority::try_from(host).expect("it is one");
+            assert_eq!(read.host(), host.split(':').next().expect("there is a first"));
+        }
+        for other in
+            ["", ":80", "a:", "a:123456", "a:8x", "a:8:8", "u@a", "[::1]", "a/b", "a_b", "a b"]
+        {
+            assert!(!is_plain_host(other.as_bytes()), "{other}");
         }
     }
 

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use axum::body::{Body, HttpBody as _};
 use axum::extract::DefaultBodyLimit;
 use axum::response::Response;
 use axum::routing::future::RouteFuture;
@@ -59,14 +60,16 @@ impl HyperService<Request<Incoming>> for Routing {
 
 impl Routing {
     fn route(&self, request: Request<Incoming>, exchange: Arc<Exchange>) -> Routed {
-        let mut request = request.map(|body| RequestBody::new(body, exchange.clone()));
+        let mut request = request.map(|body| request_body(body, &exchange));
         if let Err(bad) = head::check(&mut request, self.line.shared.limits.headers_max) {
             drop(request);
             let answer = Some(Answer::new(bad.response(), &exchange));
             return Routed { route: None, answer, open: Open(Some(exchange)) };
         }
-        // The gateway's own limit holds for what extractors collect too.
-        DefaultBodyLimit::disable().apply(&mut request);
+        if !request.body().is_end_stream() {
+            // The gateway's own limit holds for what extractors collect too.
+            DefaultBodyLimit::disable().apply(&mut request);
+        }
         request.extensions_mut().insert(ExchangeHandle(exchange.clone()));
         request.extensions_mut().insert(PeerAddr(self.line.peer));
         let mut router = self.line.shared.router.clone();
@@ -79,6 +82,14 @@ impl Routing {
         };
         Routed { route, answer: None, open: Open(Some(exchange)) }
     }
+}
+
+/// The body as handlers get it. Most requests have none, and nothing of it is to be watched.
+fn request_body(incoming: Incoming, exchange: &Arc<Exchange>) -> Body {
+    if incoming.is_end_stream() {
+        return Body::empty();
+    }
+    Body::new(RequestBody::new(incoming, exchange.clone()))
 }
 
 pin_project! {
