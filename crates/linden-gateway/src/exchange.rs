@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use axum::extract::MatchedPath;
 use http::header::EXPECT;
-use http::{Method, StatusCode, Uri};
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use parking_lot::Mutex;
@@ -29,7 +30,8 @@ pub(crate) struct Exchange {
     number: u64,
     began: Moment,
     method: Method,
-    uri: Uri,
+    /// `None` when the target is a host alone.
+    target: Option<PathAndQuery>,
     route: OnceLock<MatchedPath>,
     body_bytes_max: AtomicU64,
     body_is_too_large: AtomicBool,
@@ -75,14 +77,13 @@ impl Exchange {
     ) -> Self {
         // The trace of the connection's last request is over.
         linden::set_trace(None);
-        let began = watch.now();
         let ahead = if request.body().is_end_stream() { BodyAhead::No } else { BodyAhead::Yes };
-        let number = watch.request_began(shared.limits.request_timeout, ahead, began);
+        let begun = watch.request_began(shared.limits.request_timeout, ahead);
         Self {
-            number,
-            began,
+            number: begun.request,
+            began: begun.at,
             method: request.method().clone(),
-            uri: request.uri().clone(),
+            target: request.uri().path_and_query().cloned(),
             route: OnceLock::new(),
             body_bytes_max: AtomicU64::new(shared.limits.body_bytes_max),
             body_is_too_large: AtomicBool::new(false),
@@ -222,12 +223,16 @@ impl Exchange {
         self.log(0);
     }
 
+    fn path(&self) -> &str {
+        self.target.as_ref().map_or("", PathAndQuery::path)
+    }
+
     /// The access log. The path without the query, which may hold secrets; status 0 for a request without a response.
     fn log(&self, status: u16) {
         tracing::debug!(
             target: "linden::gateway::access",
             method = %self.method,
-            path = self.uri.path(),
+            path = self.path(),
             route = self.route.get().map(MatchedPath::as_str),
             status,
             micros = micros(self.watch.now().saturating_sub(self.began)),
@@ -241,7 +246,7 @@ impl Exchange {
         tracing::error!(
             target: "linden::gateway",
             method = %self.method,
-            path = self.uri.path(),
+            path = self.path(),
             route = self.route.get().map(MatchedPath::as_str),
             panic = panic_text(&*payload),
             "a handler panicked"

@@ -5,6 +5,9 @@
 //! all polled by that process, save bodies that a handler has given to another one; what those report after their request
 //! is over is told from the present request by its number.
 //!
+//! The clock is read when something comes or goes on the socket. What follows from it in the same poll (a head is complete, a
+//! response is made to its end) has no time of its own: it happened when the socket was last at work.
+//!
 //! Invariant: in each phase but a response that is being made there is a deadline, so no client holds a connection for
 //! nothing. A connection that a handler has taken over is no longer the pace's, and while a connection has streams the
 //! deadlines are theirs.
@@ -34,6 +37,8 @@ pub(crate) struct Timeouts {
 pub(crate) struct Pace {
     timeouts: Timeouts,
     phase: Phase,
+    /// When the socket was last at work, as far as it was told.
+    at_work: Moment,
     /// Counts requests; the present or newest one has this number.
     request: u64,
     /// Since when the handler waits for the client's body.
@@ -121,6 +126,7 @@ impl Pace {
         Self {
             timeouts,
             phase: Phase::Opening { since: now },
+            at_work: now,
             request: 0,
             body_awaited: None,
             write_blocked: None,
@@ -131,6 +137,7 @@ impl Pace {
 
     /// Bytes came.
     pub(crate) fn read(&mut self, now: Moment) {
+        self.at_work = now;
         if matches!(self.phase, Phase::Opening { .. } | Phase::Idle { .. }) {
             self.phase = Phase::Head { since: self.head_began(now) };
         }
@@ -144,13 +151,14 @@ impl Pace {
         }
     }
 
-    /// A head is complete, and its handler begins. The request's number.
-    pub(crate) fn request_began(&mut self, timeout: Duration, body: BodyAhead, now: Moment) -> u64 {
+    /// A head is complete, and its handler begins.
+    pub(crate) fn request_began(&mut self, timeout: Duration, body: BodyAhead) -> Begun {
         self.request += 1;
-        self.phase = Phase::Handling { since: now, timeout: Some(timeout) };
+        let at = self.at_work;
+        self.phase = Phase::Handling { since: at, timeout: Some(timeout) };
         self.body_unread = body == BodyAhead::Yes;
         self.body_awaited = None;
-        self.request
+        Begun { request: self.request, at }
     }
 
     /// The route has a time limit of its own, or none.
@@ -234,21 +242,29 @@ impl Pace {
         }
     }
 
-    /// The response's body is made to its end, or dropped.
-    pub(crate) fn answer_ended(&mut self, request: u64, now: Moment) {
+    /// The response's body is made to its end, or dropped. What is left of it to be written is told still.
+    pub(crate) fn answer_ended(&mut self, request: u64) {
         if self.request == request && self.phase == Phase::Answering {
-            self.phase = Phase::Idle { since: now };
+            self.phase = Phase::Idle { since: self.at_work };
         }
     }
 
     /// The client takes nothing more for now.
     pub(crate) fn write_blocked(&mut self, now: Moment) {
-        self.write_blocked.get_or_insert(now);
+        if self.write_blocked.is_none() {
+            self.write_blocked = Some(now);
+            self.worked(now);
+        }
     }
 
     /// The client took something.
     pub(crate) fn wrote(&mut self, now: Moment) {
         self.write_blocked = None;
+        self.worked(now);
+    }
+
+    fn worked(&mut self, now: Moment) {
+        self.at_work = now;
         if let Phase::Idle { since } = &mut self.phase {
             *since = now;
         }
@@ -363,6 +379,14 @@ impl Pace {
     fn is_write_stalled(&self, now: Moment) -> bool {
         self.write_blocked.is_some_and(|since| since.saturating_add(self.timeouts.idle) <= now)
     }
+}
+
+/// A request that was begun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Begun {
+    /// Its number on the connection.
+    pub(crate) request: u64,
+    pub(crate) at: Moment,
 }
 
 /// Whether a request has a body that is still to come.

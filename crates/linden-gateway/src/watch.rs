@@ -12,7 +12,7 @@ use http::Method;
 use linden::Node;
 use parking_lot::Mutex;
 
-use crate::pace::{BodyAhead, Closing, DrainNow, Due, Moment, Pace, Timeouts, WaitedFor};
+use crate::pace::{Begun, BodyAhead, Closing, DrainNow, Due, Moment, Pace, Timeouts, WaitedFor};
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -40,8 +40,8 @@ impl Watch {
         self.pace.lock().read(self.now());
     }
 
-    pub(crate) fn request_began(&self, timeout: Duration, body: BodyAhead, now: Moment) -> u64 {
-        self.pace.lock().request_began(timeout, body, now)
+    pub(crate) fn request_began(&self, timeout: Duration, body: BodyAhead) -> Begun {
+        self.pace.lock().request_began(timeout, body)
     }
 
     pub(crate) fn set_request_timeout(&self, request: u64, limit: Option<Duration>) {
@@ -114,7 +114,7 @@ impl Watch {
     }
 
     pub(crate) fn answer_ended(&self, request: u64) {
-        self.pace.lock().answer_ended(request, self.now());
+        self.pace.lock().answer_ended(request);
     }
 
     pub(crate) fn write_blocked(&self) {

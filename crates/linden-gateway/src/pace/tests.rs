@@ -18,7 +18,7 @@ fn opened() -> Pace {
 fn handling(body: BodyAhead) -> Pace {
     let mut pace = opened();
     pace.read(secs(100));
-    assert_eq!(pace.request_began(REQUEST, body, secs(100)), 1);
+    assert_eq!(pace.request_began(REQUEST, body), Begun { request: 1, at: secs(100) });
     pace
 }
 
@@ -26,7 +26,7 @@ fn handling(body: BodyAhead) -> Pace {
 fn idle() -> Pace {
     let mut pace = handling(BodyAhead::No);
     pace.answered(1);
-    pace.answer_ended(1, secs(100));
+    pace.answer_ended(1);
     pace
 }
 
@@ -64,6 +64,31 @@ fn an_idle_connection_is_closed_and_what_it_still_takes_counts_as_life() {
     let mut pace = idle();
     pace.write_blocked(secs(90));
     check(&mut pace, 150, Due::Close(CloseCause::Stalled));
+}
+
+#[test]
+fn a_connection_rests_from_what_it_has_written_last_on() {
+    let mut pace = handling(BodyAhead::No);
+    pace.answered(1);
+    pace.wrote(secs(120));
+    pace.answer_ended(1);
+    check(&mut pace, 180, Due::Close(CloseCause::Idle));
+    let mut pace = idle();
+    pace.wrote(secs(120));
+    check(&mut pace, 180, Due::Close(CloseCause::Idle));
+    let mut pace = idle();
+    pace.write_blocked(secs(120));
+    check(&mut pace, 180, Due::Close(CloseCause::Stalled));
+}
+
+#[test]
+fn a_request_that_waited_behind_another_has_its_whole_time() {
+    let mut pace = handling(BodyAhead::No);
+    pace.answered(1);
+    pace.answer_ended(1);
+    pace.wrote(secs(129));
+    assert_eq!(pace.request_began(REQUEST, BodyAhead::No).at, secs(129));
+    check(&mut pace, 159, Due::GiveUp);
 }
 
 #[test]
@@ -128,11 +153,12 @@ fn a_response_that_waits_for_the_body_is_closed() {
 #[test]
 fn what_an_earlier_request_left_behind_changes_nothing() {
     let mut pace = idle();
-    assert_eq!(pace.request_began(REQUEST, BodyAhead::No, secs(200)), 2);
+    pace.read(secs(200));
+    assert_eq!(pace.request_began(REQUEST, BodyAhead::No), Begun { request: 2, at: secs(200) });
     pace.set_request_timeout(1, None);
     pace.body_awaited(1, secs(201));
     pace.body_ended(1);
-    pace.answer_ended(1, secs(202));
+    pace.answer_ended(1);
     check(&mut pace, 230, Due::GiveUp);
     assert_eq!((pace.given_up(1), pace.given_up(2)), (None, Some(WaitedFor::Handler)));
 }
@@ -162,12 +188,12 @@ fn a_client_that_may_still_be_sending_is_lingered_for() {
     check(&mut pace, 105, Due::Close(CloseCause::Lingered));
     let mut pace = handling(BodyAhead::Yes);
     pace.answered(1);
-    pace.answer_ended(1, secs(101));
+    pace.answer_ended(1);
     assert_eq!(pace.closing(secs(101)), Closing::AfterLinger);
     let mut pace = handling(BodyAhead::Yes);
     pace.body_ended(1);
     pace.answered(1);
-    pace.answer_ended(1, secs(101));
+    pace.answer_ended(1);
     assert_eq!(pace.closing(secs(101)), Closing::AtOnce);
 }
 
@@ -175,7 +201,7 @@ fn a_client_that_may_still_be_sending_is_lingered_for() {
 fn a_connection_that_a_handler_took_over_has_no_deadline_and_closes_at_once() {
     let mut pace = handling(BodyAhead::Yes);
     pace.upgraded(1);
-    pace.answer_ended(1, secs(101));
+    pace.answer_ended(1);
     pace.read(secs(102));
     assert_eq!((pace.deadline(), pace.due(secs(10_000))), (None, Due::NotYet));
     assert_eq!(pace.drain(secs(103)), DrainNow::Yes);
