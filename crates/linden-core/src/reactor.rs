@@ -7,12 +7,13 @@
 //! Foreign tasks (`tokio::spawn` by a library) run on whoever drives, outside of supervision.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::task::Poll;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, Sleep};
 
@@ -34,6 +35,9 @@ pub(crate) struct Driving {
     /// The tick until which the holder sleeps, or [`AWAKE`]. Released by the holder, acquired by who armed a timer: whoever
     /// sees the tick sees who the holder is.
     sleeps_until: AtomicU64,
+    /// The runtime's timer for the node's next deadline: most sleeps end before it, and the next one goes on with it. Taken by
+    /// the holder as it lies down and put back as it gets up, so nothing runs under the lock.
+    alarm: Mutex<Option<Pin<Box<Sleep>>>>,
 }
 
 impl Driving {
@@ -43,6 +47,7 @@ impl Driving {
             holder: AtomicUsize::new(0),
             epoch: AtomicU64::new(0),
             sleeps_until: AtomicU64::new(AWAKE),
+            alarm: Mutex::new(None),
         }
     }
 
@@ -102,8 +107,8 @@ impl Reactor {
             return false;
         }
         driving.epoch.fetch_add(1, Ordering::Relaxed);
+        let mut alarm = driving.alarm.lock().take();
         self.runtime.block_on(async {
-            let mut alarm: Pin<&mut Option<Sleep>> = pin!(None);
             poll_fn(|cx| {
                 if worker.is_called(cx.waker()) {
                     return Poll::Ready(());
@@ -116,16 +121,16 @@ impl Reactor {
                         continue;
                     }
                     if next == NEVER {
+                        alarm = None;
                         return Poll::Pending;
                     }
                     let at = self.start + Duration::from_millis(next);
-                    match alarm.as_mut().as_pin_mut() {
-                        Some(mut sleep) if sleep.deadline() != at => sleep.as_mut().reset(at),
-                        Some(_) => {}
-                        None => alarm.set(Some(tokio::time::sleep_until(at))),
+                    let sleep =
+                        alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+                    if sleep.deadline() != at {
+                        sleep.as_mut().reset(at);
                     }
-                    let sleep = alarm.as_mut().as_pin_mut().expect("set just now");
-                    if sleep.poll(cx).is_pending() {
+                    if sleep.as_mut().poll(cx).is_pending() {
                         return Poll::Pending;
                     }
                     worker.node().update_clock();
@@ -138,6 +143,7 @@ impl Reactor {
             .await;
         });
         driving.sleeps_until.store(AWAKE, Ordering::Relaxed);
+        *driving.alarm.lock() = alarm;
         driving.release();
         true
     }
