@@ -88,6 +88,7 @@ not_under_loom! {
     mod spawn;
 mod spin;
     mod stop;
+mod stranded;
     mod table;
     mod timer;
     mod trace;

@@ -32,6 +32,7 @@ use crate::reason::Reason;
 use crate::reply::{self, Orphan};
 use crate::sim::ReadySet;
 use crate::spin::Spin;
+use crate::stranded::StrandedSearch;
 use crate::table::IndexCache;
 use crate::timer::TimerEntry;
 
@@ -121,6 +122,14 @@ pub(crate) enum Queue {
     Simulated(ReadySet),
 }
 
+/// Whether it was time for I/O too.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Maintained {
+    WithIo,
+    WithoutIo,
+}
+
 /// See the head of this file.
 pub(crate) struct Worker {
     pub(crate) handle: Node,
@@ -158,6 +167,7 @@ pub(crate) struct Worker {
     /// Since the node's start.
     last_poll: Cell<Duration>,
     spin: Spin,
+    stranded: StrandedSearch,
     due: RefCell<Vec<(u64, TimerEntry)>>,
 }
 
@@ -363,6 +373,7 @@ impl Worker {
             tick: Cell::new(0),
             last_poll: Cell::new(Duration::ZERO),
             spin: Spin::new(),
+            stranded: StrandedSearch::new(),
             due: RefCell::new(Vec::new()),
         }
     }
@@ -498,8 +509,11 @@ impl Worker {
     fn next_task(&self) -> Option<NonNull<Header>> {
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);
-        if tick.is_multiple_of(CLOCK_EVERY) {
-            self.maintain();
+        if tick.is_multiple_of(CLOCK_EVERY)
+            && self.maintain() == Maintained::WithIo
+            && let Some(task) = self.stranded_task()
+        {
+            return Some(task);
         }
         if tick.is_multiple_of(INJECTOR_EVERY)
             && let Some(task) = self.node().injector.pop()
@@ -543,15 +557,17 @@ impl Worker {
     }
 
     /// Clock, timers, I/O: what a busy worker does now and then.
-    fn maintain(&self) {
+    fn maintain(&self) -> Maintained {
         let node = self.node();
         let elapsed = node.clock.elapsed();
         node.set_clock(elapsed);
         self.fire_due_timers();
-        if elapsed.saturating_sub(self.last_poll.get()) >= POLL_AFTER {
-            self.last_poll.set(elapsed);
-            self.reactor.poll_now(self);
+        if elapsed.saturating_sub(self.last_poll.get()) < POLL_AFTER {
+            return Maintained::WithoutIo;
         }
+        self.last_poll.set(elapsed);
+        self.reactor.poll_now(self);
+        Maintained::WithIo
     }
 
     /// Fires what is due. Never runs user code but drops of messages to dead processes.
@@ -658,6 +674,25 @@ impl Worker {
             }
         }
         None
+    }
+
+    /// A task of a worker that stands still, and with it some more for the own queue.
+    fn stranded_task(&self) -> Option<NonNull<Header>> {
+        let Queue::Threaded(queue) = &self.queue else {
+            return None;
+        };
+        let remotes = &self.node().remotes;
+        let other = &remotes[self.stranded.other(self.index, remotes.len())?];
+        if !self.stranded.stands_still(other.epoch()) {
+            return None;
+        }
+        match other.stealer.as_ref()?.steal_batch_and_pop(queue) {
+            Steal::Success(task) => Some(task.0),
+            Steal::Empty | Steal::Retry => {
+                self.stranded.go_on();
+                None
+            }
+        }
     }
 
     pub(crate) fn sleep(&self) {

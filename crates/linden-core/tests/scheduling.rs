@@ -291,6 +291,31 @@ fn what_a_blocked_process_woke_is_run_by_another_worker() {
     });
 }
 
+/// As above, beside a worker that never comes to steal, for it is never idle. The newest of the woken is left out: it is in
+/// its worker's slot and not in the queue.
+// proves: SCHED-05
+#[test]
+fn what_waits_behind_a_blocked_worker_is_run_by_one_that_is_never_idle() {
+    on_node(2, |node| async move {
+        let hits = play(&node);
+        stage::eventually(|| hits.load(Ordering::Relaxed) > 0).await;
+        for _ in 0..10 {
+            let reason = end_of(&node, |cx: Cx<()>| async move {
+                let (tell, told) = mpsc::channel();
+                for _ in 0..8 {
+                    let tell = tell.clone();
+                    // Once this one has ended, nobody hears the newest.
+                    cx.spawn(move |_: Cx<()>| async move { _ = tell.send(()) });
+                }
+                for _ in 0..7 {
+                    told.recv().expect("all of them run");
+                }
+            });
+            assert_eq!(reason.await, Reason::Normal);
+        }
+    });
+}
+
 /// A server that blocks its worker in each request until it is told to go on, and says when it is in one.
 fn blocker(node: &Node) -> (Address<Ask>, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let ((enters, entered), (go, goes)) = (mpsc::channel(), mpsc::channel());
