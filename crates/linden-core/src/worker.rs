@@ -618,6 +618,7 @@ impl Worker {
         // Only now: the watch that still counted this worker as asleep might go to sleep itself.
         self.node().watch.wake();
         if is_called {
+            self.spin.called();
             self.search_as_woken();
         }
     }
@@ -634,7 +635,7 @@ impl Worker {
 
     /// Looks at every queue, for as long as [`Spin`] says, and once at least.
     fn search(&self) -> Option<NonNull<Header>> {
-        let spin = self.spin.begin();
+        let spin = self.spin.length();
         let begin = (!spin.is_zero()).then(Instant::now);
         let mut rounds = 0_u32;
         loop {
