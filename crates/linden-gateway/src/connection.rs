@@ -45,8 +45,8 @@ pub(crate) enum End {
     Told(Reason),
 }
 
-/// What all parts of a connection know of it.
-#[derive(Clone)]
+/// What all parts of a connection know of it. They share it by a count of the connection's own: one of the gateway's would be
+/// wanted by every core for each request.
 pub(crate) struct Line {
     pub(crate) shared: Arc<Shared>,
     pub(crate) watch: Arc<Watch>,
@@ -97,7 +97,7 @@ pub(crate) async fn serve(mut cx: Cx<Told>, parts: Parts, shared: Arc<Shared>) -
     let watch = Arc::new(Watch::new(cx.node().clone(), timeouts));
     let end = match opened(&mut cx, stream, &place, &shared, &watch).await {
         Ok(Opened { wire, protocol }) => {
-            serve_opened(&mut cx, wire, Line { shared, watch, peer, protocol }).await
+            serve_opened(&mut cx, wire, Arc::new(Line { shared, watch, peer, protocol })).await
         }
         Err(end) => end,
     };
@@ -129,7 +129,7 @@ async fn opened(
     }
 }
 
-async fn serve_opened(cx: &mut Cx<Told>, wire: Wire, line: Line) -> End {
+async fn serve_opened(cx: &mut Cx<Told>, wire: Wire, line: Arc<Line>) -> End {
     cx.set_label(line.label());
     match line.protocol.http {
         Http::One => http1::serve(cx, wire, line).await,

@@ -17,14 +17,16 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use parking_lot::Mutex;
 
+use crate::connection::Line;
 use crate::pace::{BodyAhead, Moment, WaitedFor};
 use crate::shared::Shared;
 use crate::unread_body::UnreadBody;
-use crate::watch::Watch;
+use crate::watch::{TakenRoute, Watch};
 
 /// See the head of this file.
 pub(crate) struct Exchange {
-    shared: Arc<Shared>,
+    line: Arc<Line>,
+    /// The connection's, or the stream's.
     watch: Arc<Watch>,
     /// The request's number on its connection.
     number: u64,
@@ -32,7 +34,7 @@ pub(crate) struct Exchange {
     method: Method,
     /// `None` when the target is a host alone.
     target: Option<PathAndQuery>,
-    route: OnceLock<MatchedPath>,
+    route: OnceLock<Arc<TakenRoute>>,
     body_bytes_max: AtomicU64,
     body_is_too_large: AtomicBool,
     lane: Lane,
@@ -70,7 +72,7 @@ pub(crate) struct ExchangeHandle(pub(crate) Arc<Exchange>);
 
 impl Exchange {
     pub(crate) fn begin<B: http_body::Body>(
-        shared: Arc<Shared>,
+        line: Arc<Line>,
         watch: Arc<Watch>,
         lane: Lane,
         request: &http::Request<B>,
@@ -78,38 +80,37 @@ impl Exchange {
         // The trace of the connection's last request is over.
         linden::set_trace(None);
         let ahead = if request.body().is_end_stream() { BodyAhead::No } else { BodyAhead::Yes };
-        let begun = watch.request_began(shared.limits.request_timeout, ahead);
+        let begun = watch.request_began(line.shared.limits.request_timeout, ahead);
         Self {
             number: begun.request,
             began: begun.at,
             method: request.method().clone(),
             target: request.uri().path_and_query().cloned(),
             route: OnceLock::new(),
-            body_bytes_max: AtomicU64::new(shared.limits.body_bytes_max),
+            body_bytes_max: AtomicU64::new(line.shared.limits.body_bytes_max),
             body_is_too_large: AtomicBool::new(false),
             lane,
             expects_continue: ahead == BodyAhead::Yes && request.headers().contains_key(EXPECT),
             may_upgrade: request.extensions().get::<OnUpgrade>().is_some(),
             leftover: Mutex::default(),
-            shared,
+            line,
             watch,
         }
     }
 
-    pub(crate) fn set_route(&self, route: MatchedPath) {
-        self.watch.set_route(&self.method, &route);
+    pub(crate) fn set_route(&self, route: &MatchedPath) {
         // A nested router sets it again, to the same.
-        let _ = self.route.set(route);
+        let _ = self.route.set(self.watch.take_route(&self.method, route));
     }
 
     /// The gateway that serves the request.
     pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+        &self.line.shared
     }
 
     /// The route's pattern, when a router has found one.
     pub(crate) fn route(&self) -> Option<&str> {
-        self.route.get().map(MatchedPath::as_str)
+        self.route.get().map(|route| route.path.as_str())
     }
 
     pub(crate) fn set_body_bytes_max(&self, bytes: u64) {
@@ -171,7 +172,7 @@ impl Exchange {
 
     /// The response's head goes out.
     pub(crate) fn answered(&self, status: StatusCode) {
-        self.shared.counts.request_served();
+        self.line.shared.counts.request_served();
         self.log(status.as_u16());
         if self.is_upgraded_by(status) {
             self.watch.upgraded(self.number);
@@ -209,7 +210,7 @@ impl Exchange {
 
     /// Whether the connection ends after this response.
     pub(crate) fn is_last(&self) -> bool {
-        self.shared.is_draining()
+        self.line.shared.is_draining()
     }
 
     /// The response's body is made to its end, or dropped.
@@ -219,7 +220,7 @@ impl Exchange {
 
     /// Nobody is left to answer: the client went away, or the connection's process was ended.
     pub(crate) fn abandoned(&self) {
-        self.shared.counts.request_abandoned();
+        self.line.shared.counts.request_abandoned();
         self.log(0);
     }
 
@@ -233,7 +234,7 @@ impl Exchange {
             target: "linden::gateway::access",
             method = %self.method,
             path = self.path(),
-            route = self.route.get().map(MatchedPath::as_str),
+            route = self.route(),
             status,
             micros = micros(self.watch.now().saturating_sub(self.began)),
             "request"
@@ -242,12 +243,12 @@ impl Exchange {
 
     /// The handler, or the body that it gave, panicked. The panic ends here.
     pub(crate) fn handler_panicked(&self, payload: Box<dyn Any + Send>) {
-        self.shared.counts.handler_panicked();
+        self.line.shared.counts.handler_panicked();
         tracing::error!(
             target: "linden::gateway",
             method = %self.method,
             path = self.path(),
-            route = self.route.get().map(MatchedPath::as_str),
+            route = self.route(),
             panic = panic_text(&*payload),
             "a handler panicked"
         );

@@ -4,6 +4,7 @@
 //! connection over (an upgrade), the process hands the socket out and ends.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
@@ -20,11 +21,11 @@ use crate::wire::Wire;
 const HEADERS_CHEAP: usize = 100;
 
 /// Serves until either side ends it.
-pub(crate) async fn serve(cx: &mut Cx<Told>, wire: Wire, line: Line) -> End {
+pub(crate) async fn serve(cx: &mut Cx<Told>, wire: Wire, line: Arc<Line>) -> End {
     let watch = line.watch.clone();
     let builder = builder(&line.shared.limits);
     let label = line.label();
-    let routing = Routing { line, streams: None };
+    let routing = Routing::new(line, None);
     let connection = builder.serve_connection(TokioIo::new(wire), routing).with_upgrades();
     let connection = pin!(connection);
     let mut pacing = Pacing::new(connection, &watch);

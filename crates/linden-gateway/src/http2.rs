@@ -4,6 +4,7 @@
 //! exit signal ends the connection. The streams are linked to it, so they fall with it.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use hyper::server::conn::http2::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -30,13 +31,13 @@ const RESETS_PENDING_MAX: usize = 20;
 const ERROR_RESETS_MAX: usize = 256;
 
 /// Serves until either side ends it.
-pub(crate) async fn serve(cx: &mut Cx<Told>, wire: Wire, line: Line) -> End {
+pub(crate) async fn serve(cx: &mut Cx<Told>, wire: Wire, line: Arc<Line>) -> End {
     cx.trap_exit(true);
     let watch = line.watch.clone();
     let streams = Streams::new(cx.node().clone(), &line);
     let builder = builder(&line.shared.limits, streams.clone());
     let is_draining = line.shared.is_draining();
-    let routing = Routing { line, streams: Some(streams.clone()) };
+    let routing = Routing::new(line, Some(streams.clone()));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), routing));
     watch.streams_begin();
     if is_draining {

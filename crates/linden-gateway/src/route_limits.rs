@@ -143,7 +143,7 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for NotedRoute<S> {
         if let (Some(ExchangeHandle(exchange)), Some(route)) =
             (extensions.get(), extensions.get::<MatchedPath>())
         {
-            exchange.set_route(route.clone());
+            exchange.set_route(route);
         }
         self.inner.call(request)
     }

@@ -4,6 +4,7 @@
 //! itself. A handler's panic is caught around each poll, and its future dropped; what
 //! the process itself holds is not touched by handlers, so it goes on unharmed.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,6 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::DefaultBodyLimit;
 use axum::response::Response;
@@ -34,9 +36,11 @@ use crate::unread_body::{ReadTo, UnreadBody};
 
 /// What hyper calls on one connection.
 pub(crate) struct Routing {
-    pub(crate) line: Line,
+    line: Arc<Line>,
     /// With HTTP/2.
-    pub(crate) streams: Option<Streams>,
+    streams: Option<Streams>,
+    /// The connection's own, called by its process alone: a copy for each request would be counted by every core in one place.
+    router: RefCell<Router>,
 }
 
 impl HyperService<Request<Incoming>> for Routing {
@@ -45,12 +49,11 @@ impl HyperService<Request<Incoming>> for Routing {
     type Future = Routed;
 
     fn call(&self, request: Request<Incoming>) -> Routed {
-        let (shared, watch) = (&self.line.shared, &self.line.watch);
         let (watch, lane) = match &self.streams {
-            None => (watch.clone(), Lane::Connection),
+            None => (self.line.watch.clone(), Lane::Connection),
             Some(streams) => (streams.watch(), Lane::Stream),
         };
-        let exchange = Arc::new(Exchange::begin(shared.clone(), watch.clone(), lane, &request));
+        let exchange = Arc::new(Exchange::begin(self.line.clone(), watch.clone(), lane, &request));
         if let Some(streams) = &self.streams {
             streams.expect(watch);
         }
@@ -59,6 +62,11 @@ impl HyperService<Request<Incoming>> for Routing {
 }
 
 impl Routing {
+    pub(crate) fn new(line: Arc<Line>, streams: Option<Streams>) -> Self {
+        let router = RefCell::new(line.shared.router.clone());
+        Self { line, streams, router }
+    }
+
     fn route(&self, request: Request<Incoming>, exchange: Arc<Exchange>) -> Routed {
         let mut request = request.map(|body| request_body(body, &exchange));
         if let Err(bad) = head::check(&mut request, self.line.shared.limits.headers_max) {
@@ -72,7 +80,7 @@ impl Routing {
         }
         request.extensions_mut().insert(ExchangeHandle(exchange.clone()));
         request.extensions_mut().insert(PeerAddr(self.line.peer));
-        let mut router = self.line.shared.router.clone();
+        let mut router = self.router.borrow_mut();
         let route = match catch_unwind(AssertUnwindSafe(|| router.call(request))) {
             Ok(route) => Some(route),
             Err(payload) => {

@@ -29,10 +29,15 @@ pub(crate) struct Counts {
     accepted: AtomicU64,
     refused: AtomicU64,
     accept_errors: AtomicU64,
-    served: AtomicU64,
+    served: Crowded,
     abandoned: AtomicU64,
     panics: AtomicU64,
 }
+
+/// A count that every request changes, with memory of its own: what stands beside it is read by every core.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Crowded(AtomicU64);
 
 impl Counts {
     pub(crate) fn connection_accepted(&self) {
@@ -53,7 +58,7 @@ impl Counts {
     }
 
     pub(crate) fn request_served(&self) {
-        self.served.fetch_add(1, Ordering::Relaxed);
+        self.served.0.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn request_abandoned(&self) {
@@ -70,7 +75,7 @@ impl Counts {
             connections_accepted: self.accepted.load(Ordering::Relaxed),
             connections_refused: self.refused.load(Ordering::Relaxed),
             accept_errors: self.accept_errors.load(Ordering::Relaxed),
-            requests_served: self.served.load(Ordering::Relaxed),
+            requests_served: self.served.0.load(Ordering::Relaxed),
             requests_abandoned: self.abandoned.load(Ordering::Relaxed),
             handler_panics: self.panics.load(Ordering::Relaxed),
         }

@@ -4,6 +4,7 @@
 //! Held by the parts of one connection (process, socket, handler, bodies), which its own process polls; so the lock is all
 //! but never contended. It is never held across a poll or an `.await`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -20,9 +21,16 @@ pub(crate) struct Watch {
     node: Node,
     pace: Mutex<Pace>,
     /// The route of the present or last request.
-    route: Mutex<Option<(Method, MatchedPath)>>,
+    route: Mutex<Option<Arc<TakenRoute>>>,
     /// Whether the label does not show it yet. Relaxed: written and read by the process that polls the connection.
     route_is_new: AtomicBool,
+}
+
+/// A route, and by which method.
+#[derive(Debug)]
+pub(crate) struct TakenRoute {
+    method: Method,
+    pub(crate) path: MatchedPath,
 }
 
 impl Watch {
@@ -88,15 +96,19 @@ impl Watch {
         self.pace.lock().stream_ended(self.now());
     }
 
-    /// A request takes this route.
-    pub(crate) fn set_route(&self, method: &Method, route: &MatchedPath) {
+    /// A request takes this route. What is kept of it is the connection's own, as long as the requests take the same.
+    pub(crate) fn take_route(&self, method: &Method, path: &MatchedPath) -> Arc<TakenRoute> {
         let mut present = self.route.lock();
-        let is_same =
-            |(of, path): &(Method, MatchedPath)| (of, path.as_str()) == (method, route.as_str());
-        if !present.as_ref().is_some_and(is_same) {
-            *present = Some((method.clone(), route.clone()));
-            self.route_is_new.store(true, Ordering::Relaxed);
+        if let Some(route) = &*present
+            && route.method == *method
+            && route.path.as_str() == path.as_str()
+        {
+            return route.clone();
         }
+        let route = Arc::new(TakenRoute { method: method.clone(), path: path.clone() });
+        *present = Some(route.clone());
+        self.route_is_new.store(true, Ordering::Relaxed);
+        route
     }
 
     /// Whether [`Watch::new_route`] has one.
@@ -110,7 +122,7 @@ impl Watch {
             return None;
         }
         let present = self.route.lock();
-        present.as_ref().map(|(method, route)| format!("{method} {}", route.as_str()))
+        present.as_ref().map(|route| format!("{} {}", route.method, route.path.as_str()))
     }
 
     pub(crate) fn answer_ended(&self, request: u64) {
