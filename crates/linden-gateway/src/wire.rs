@@ -30,6 +30,9 @@ pub(crate) struct Wire {
 }
 
 /// The first bytes of a connection, which were read to see what it is and are read again by hyper.
+///
+/// They are read apart from what follows also where it is clear what it is. hyper's buffer for HTTP/1.1 becomes twice what it
+/// wants to read at once when its first read brings a part of a head, and then most requests need no new one; else each does.
 #[derive(Default)]
 pub(crate) struct Early {
     bytes: [u8; PREFACE_BYTES],
@@ -101,17 +104,20 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.early.bytes().is_empty() {
+            ready!(this.early.fill(|buf| Pin::new(&mut this.socket).poll_read(cx, buf)))?;
+        }
+        if this.early.read_again(buf) {
+            this.watch.read();
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
-        let again = self.early.read_again(buf);
-        let mut polled = Poll::Ready(Ok(()));
-        if buf.remaining() > 0 {
-            polled = Pin::new(&mut self.socket).poll_read(cx, buf);
-        }
+        let polled = Pin::new(&mut this.socket).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.watch.read();
+            this.watch.read();
         }
-        // What the socket says besides it says again.
-        if again { Poll::Ready(Ok(())) } else { polled }
+        polled
     }
 }
 
