@@ -6,6 +6,11 @@
 
 use std::cell::Cell;
 
+/// For each so many tasks that wait at the looking worker itself...
+const WAITING_PER_STEP: usize = 64;
+/// ... the other one has to stand still for so many looks more.
+const LOOKS_PER_STEP: usize = 8;
+
 /// See the head of this file. Touched by its worker only.
 #[derive(Debug)]
 pub(crate) struct StrandedSearch {
@@ -13,11 +18,13 @@ pub(crate) struct StrandedSearch {
     other: Cell<usize>,
     /// What it had begun at the look before.
     begun: Cell<Option<u64>>,
+    /// The looks in a row at which it stood still.
+    still: Cell<usize>,
 }
 
 impl StrandedSearch {
     pub(crate) fn new() -> Self {
-        Self { other: Cell::new(0), begun: Cell::new(None) }
+        Self { other: Cell::new(0), begun: Cell::new(None), still: Cell::new(0) }
     }
 
     /// Which of `workers` to look at; `None` for a worker that is alone.
@@ -29,10 +36,14 @@ impl StrandedSearch {
         Some(if other == own { (own + 1) % workers } else { other })
     }
 
-    /// Whether it stands still, having begun so many activations until now. If so it is looked at again.
-    pub(crate) fn stands_still(&self, begun: u64) -> bool {
+    /// Whether to take what waits there, when it has begun so many activations until now and so many tasks wait here. What is
+    /// taken waits behind these, so the more there are the longer it may wait where it is. If so it is looked at again.
+    pub(crate) fn is_stranded(&self, begun: u64, waiting_here: usize) -> bool {
         match self.begun.replace(Some(begun)) {
-            Some(before) if before == begun => true,
+            Some(before) if before == begun => {
+                self.still.set(self.still.get() + 1);
+                self.still.get() > waiting_here / WAITING_PER_STEP * LOOKS_PER_STEP
+            }
             Some(_) => {
                 self.go_on();
                 false
@@ -44,6 +55,7 @@ impl StrandedSearch {
     /// Nothing waits there: looks at the next one.
     pub(crate) fn go_on(&self) {
         self.begun.set(None);
+        self.still.set(0);
         self.other.set(self.other.get().wrapping_add(1));
     }
 }
@@ -55,12 +67,23 @@ mod tests {
     #[test]
     fn a_worker_that_begins_nothing_between_two_looks_stands_still_until_it_does() {
         let search = StrandedSearch::new();
-        assert!(!search.stands_still(7));
-        assert!(search.stands_still(7));
-        assert!(search.stands_still(7));
-        assert!(!search.stands_still(8));
+        assert!(!search.is_stranded(7, 0));
+        assert!(search.is_stranded(7, 0));
+        assert!(search.is_stranded(7, 0));
+        assert!(!search.is_stranded(8, 0));
         // Another worker is looked at now: its count says nothing yet.
-        assert!(!search.stands_still(8));
+        assert!(!search.is_stranded(8, 0));
+    }
+
+    #[test]
+    fn a_worker_with_much_to_do_takes_later() {
+        let search = StrandedSearch::new();
+        let looks = |waiting_here| {
+            search.go_on();
+            (0..).take_while(|_| !search.is_stranded(7, waiting_here)).count()
+        };
+        let waiting = [0, WAITING_PER_STEP - 1, WAITING_PER_STEP, 10 * WAITING_PER_STEP];
+        assert_eq!(waiting.map(looks), [1, 1, 9, 81]);
     }
 
     #[test]

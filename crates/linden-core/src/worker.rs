@@ -684,7 +684,7 @@ impl Worker {
         };
         let remotes = &self.node().remotes;
         let other = &remotes[self.stranded.other(self.index, remotes.len())?];
-        if !self.stranded.stands_still(other.epoch()) {
+        if !self.stranded.is_stranded(other.epoch(), queue.len()) {
             return None;
         }
         match other.stealer.as_ref()?.steal_batch_and_pop(queue) {
