@@ -28,6 +28,17 @@ pub(crate) const ERLANG: Package =
 pub(crate) const VALGRIND: Package =
     Package { program: "valgrind", debian: "valgrind", purpose: "the memory check" };
 
+/// The browser of the test of pages.
+pub(crate) const CHROMIUM: Package =
+    Package { program: "chromium", debian: "chromium", purpose: "the test in a browser" };
+
+/// What tells the browser what to do.
+pub(crate) const CHROMEDRIVER: Package = Package {
+    program: "chromedriver",
+    debian: "chromium-driver",
+    purpose: "the test in a browser",
+};
+
 /// What [`ensure`] has found or done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ensured {

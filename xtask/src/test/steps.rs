@@ -11,12 +11,15 @@ use anyhow::{Context as _, bail};
 use super::{Outcome, loom, totals};
 use crate::command::{self, Ended, Log};
 use crate::memcheck::{self, Checked, MemcheckArgs, Tool};
-use crate::packages::{self, Ensured, VALGRIND};
+use crate::packages::{self, CHROMEDRIVER, CHROMIUM, Ensured, VALGRIND};
 use crate::tidy;
 use crate::workspace::{Workspace, append_flags};
 
 /// How long the README's program may run before it counts as hung.
 const PROGRAM_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long the visits in a browser may take.
+const BROWSER_LIMIT: Duration = Duration::from_secs(120);
 
 /// One step of `cargo xtask test`.
 pub(super) struct Step {
@@ -52,6 +55,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "clippy", about: "clippy has no warning", run: clippy },
     Step { name: "docs", about: "rustdoc has no warning", run: docs },
     Step { name: "test", about: "unit and integration tests", run: test },
+    Step { name: "browser", about: "the shop's pages in headless Chromium", run: browser },
     Step { name: "doctest", about: "examples in documentation", run: doctest },
     Step { name: "program", about: "the README's program runs and ends well", run: program },
     Step { name: "loom", about: "loom tests of linden-core", run: loom::explore },
@@ -123,6 +127,22 @@ fn test(setting: &Setting<'_>) -> anyhow::Result<Outcome> {
         setting.cargo(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"])?;
     }
     Ok(Outcome::Passed(totals::read(&setting.log.text()).unwrap_or_default()))
+}
+
+fn browser(setting: &Setting<'_>) -> anyhow::Result<Outcome> {
+    for package in [CHROMIUM, CHROMEDRIVER] {
+        packages::ensure(package, setting.log)?;
+    }
+    let args = ["test", "-p", "shop", "--features", "browser", "--test", "browser"];
+    let mut build = setting.workspace.cargo(args);
+    command::run(build.arg("--no-run"), setting.log)?;
+    match command::run_for(&mut setting.workspace.cargo(args), setting.log, BROWSER_LIMIT)? {
+        Ended::Exited(status) if status.success() => {
+            Ok(Outcome::Passed("pictures in target/browser".to_owned()))
+        }
+        Ended::Exited(status) => bail!("the pages failed in the browser: {status}"),
+        Ended::TimedOut => bail!("the browser did not end within {} s", BROWSER_LIMIT.as_secs()),
+    }
 }
 
 fn doctest(setting: &Setting<'_>) -> anyhow::Result<Outcome> {
