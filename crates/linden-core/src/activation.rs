@@ -10,12 +10,14 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use crate::cell::{self, CellRef, EXITING, Header, NAMED, PARENT_LINKED, REMOTE, TRAP_EXIT};
+use crate::dead_letters::{DeadLetterReason, DeadLetterTarget};
 use crate::envelope::{self, SignalNode};
 use crate::hook::{drop_guarded, panic_reason, wake_guarded};
 use crate::id::Pid;
 use crate::introspect::{ExitEvent, ExitOrigin, ProcessInfo};
 use crate::links::Bonds;
-use crate::mailbox::{Idle, LinkKind, reverse};
+use crate::limit::Limit;
+use crate::mailbox::{Idle, Link, LinkKind, reverse};
 use crate::reason::Reason;
 use crate::signal::{ExitAction, ExitVia, Info, Sender, Signal, Trap, Watcher, on_exit};
 use crate::worker::{self, MESSAGES_MAX, REDUCTIONS_MAX, Worker};
@@ -189,6 +191,10 @@ impl Worker {
                 drained.woken = true;
                 wake_guarded(waker);
             }
+        }
+        if let Some(limit) = header.limit() {
+            // SAFETY: owned; no reference to the owner part is held.
+            unsafe { drop_excess(header, limit) };
         }
         self.in_core.set(false);
         drained
@@ -386,6 +392,9 @@ impl Worker {
         // DEATH-06: the mailbox is closed first, so that a caller that has heard of the end finds nobody.
         let flags = header.set_flag(EXITING);
         let left = header.mail.begin_close();
+        if let Some(limit) = header.limit() {
+            limit.close();
+        }
         self.settle_orphans(|| reason.clone());
         *self.exit_reason.borrow_mut() = Some(reason.clone());
         // SAFETY: owned; taken, so it is this worker's.
@@ -500,6 +509,36 @@ impl Worker {
                     reply.send(reason.clone());
                 }
             }
+        }
+    }
+}
+
+/// Drops the oldest messages of a mailbox that is above its limit, where that is its policy.
+///
+/// # Safety
+/// The caller owns the process and holds no reference to the owner part.
+unsafe fn drop_excess(header: &Header, limit: &Limit) {
+    let is_counted = |link: NonNull<Link>| {
+        // SAFETY: a link of the process's inbox.
+        let link = unsafe { link.as_ref() };
+        link.kind() == LinkKind::Message && link.is_counted()
+    };
+    for _ in 0..limit.excess() {
+        // SAFETY: owned; the reference ends with the statement.
+        let inbox = unsafe { &mut header.owner().inbox };
+        // SAFETY: a fresh place.
+        let Some(oldest) = (unsafe { inbox.take_first(&mut None, is_counted) }) else { return };
+        limit.drop_out();
+        let unread = header.unread.load(Ordering::Relaxed);
+        header.unread.store(unread.saturating_sub(1), Ordering::Relaxed);
+        let (node, ops) = (header.node(), header.vtable.ops);
+        let target = DeadLetterTarget::Process(header.pid());
+        node.dead_letter(DeadLetterReason::MailboxFull, target, (ops.type_name)());
+        // SAFETY: taken from the inbox, so it is owned here; messages of this process are of its type.
+        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { envelope::drop_mail(oldest, ops) }));
+        if let Err(payload) = dropped {
+            let _ = panic_reason(payload);
+            node.dead_letters.drop_panics.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -634,6 +673,7 @@ pub(crate) unsafe fn inspect(header: &Header) -> ProcessInfo {
     ProcessInfo {
         row: node.row_of(header),
         mailbox_len,
+        mailbox_limit: header.mailbox_limit(),
         links,
         monitors,
         watchers,

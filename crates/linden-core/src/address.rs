@@ -6,13 +6,14 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::call::Call;
-use crate::cell::CellRef;
+use crate::cell::{CellRef, Refused};
 use crate::dead_letters::{DeadLetterReason, DeadLetterTarget};
 use crate::envelope::Letter;
 use crate::id::{NodeId, Pid};
 use crate::message::Message;
 use crate::names::NameSlot;
-use crate::node::Node;
+use crate::limit::SendWait;
+use crate::node::{Node, NodeInner};
 use crate::reply::Reply;
 use crate::transport::Destination;
 use crate::worker;
@@ -44,17 +45,48 @@ pub(crate) struct RemoteProcess {
 pub enum SendError<M> {
     /// No such process.
     NoProc(M),
+    /// The process's mailbox is full ([`crate::MailboxLimit`]).
+    Overloaded(M),
+}
+
+impl<M> SendError<M> {
+    /// The message, which nobody got.
+    pub fn into_message(self) -> M {
+        match self {
+            Self::NoProc(message) | Self::Overloaded(message) => message,
+        }
+    }
+}
+
+impl<M: Message> SendError<M> {
+    /// Notes the dead letter, and gives the message back.
+    #[cold]
+    pub(crate) fn of(refused: Refused, node: &NodeInner, target: impl FnOnce() -> DeadLetterTarget) -> Self {
+        let open = |letter: Letter| letter.open().expect("the letter was made of an M");
+        let (reason, error) = match refused {
+            Refused::Dead(letter) => (DeadLetterReason::NoProcess, Self::NoProc(open(letter))),
+            Refused::Full(letter) => (DeadLetterReason::MailboxFull, Self::Overloaded(open(letter))),
+        };
+        node.dead_letter(reason, target(), std::any::type_name::<M>());
+        error
+    }
 }
 
 impl<M> fmt::Debug for SendError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NoProc")
+        f.write_str(match self {
+            Self::NoProc(_) => "NoProc",
+            Self::Overloaded(_) => "Overloaded",
+        })
     }
 }
 
 impl<M> fmt::Display for SendError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no such process")
+        f.write_str(match self {
+            Self::NoProc(_) => "no such process",
+            Self::Overloaded(_) => "the process's mailbox is full",
+        })
     }
 }
 
@@ -101,19 +133,14 @@ impl<M: Message> Address<M> {
     /// A message to a process of another node is never refused: what the other node drops is counted there.
     ///
     /// # Errors
-    /// The process does not live; the message is back.
+    /// The process does not live, or its mailbox is full; the message is back, and noted as a dead letter.
     #[inline]
     pub fn send(&self, message: M) -> Result<(), SendError<M>> {
         worker::charge(1);
         match &self.place {
             Place::Local(cell) => match cell.post(Letter::new(message)) {
                 Ok(()) => Ok(()),
-                Err(letter) => {
-                    let target = DeadLetterTarget::Process(cell.pid());
-                    cell.node().dead_letter(DeadLetterReason::NoProcess, target, std::any::type_name::<M>());
-                    let message = letter.open().expect("the letter was made of an M above");
-                    Err(SendError::NoProc(message))
-                }
+                Err(refused) => Err(SendError::of(refused, cell.node(), || DeadLetterTarget::Process(cell.pid()))),
             },
             Place::Remote(remote) => {
                 // What cannot be encoded is counted as dropped.
@@ -121,6 +148,16 @@ impl<M: Message> Address<M> {
                 Ok(())
             }
         }
+    }
+
+    /// As [`Address::send`], but while the process's mailbox is full and its policy is
+    /// [`MailboxPolicy::Wait`](crate::MailboxPolicy::Wait), it waits for room. A process never waits so for itself.
+    ///
+    /// # Cancellation
+    /// Dropped before it is ready, the message is not sent.
+    #[inline]
+    pub fn send_wait(&self, message: M) -> SendWait<'_, M> {
+        SendWait::new((&self.place).into(), message)
     }
 
     /// A call: `request` makes the message around the place for its answer. Sent when it is first awaited.
@@ -223,30 +260,34 @@ impl<M: Message> Named<M> {
     /// Sends a message to the process that owns the name now.
     ///
     /// # Errors
-    /// Nobody owns it, or the owner reads other messages; the message is back.
+    /// Nobody owns it, the owner reads other messages, or its mailbox is full; the message is back, and noted as a dead letter.
     #[inline]
     pub fn send(&self, message: M) -> Result<(), SendError<M>> {
         worker::charge(1);
         let letter = Letter::new(message);
         let refused = match self.slot().get() {
             Some(cell) => cell.post(letter).err(),
-            None => Some(letter),
+            None => Some(Refused::Dead(letter)),
         };
         match refused {
             None => Ok(()),
-            Some(letter) => {
-                let target = DeadLetterTarget::Name(self.name().into());
-                self.node.inner().dead_letter(DeadLetterReason::NoProcess, target, std::any::type_name::<M>());
-                let message = letter.open().expect("the letter was made of an M above");
-                Err(SendError::NoProc(message))
+            Some(refused) => {
+                let name = || DeadLetterTarget::Name(self.name().into());
+                Err(SendError::of(refused, self.node.inner(), name))
             }
         }
+    }
+
+    /// As [`Address::send_wait`], to the process that owns the name whenever it tries.
+    #[inline]
+    pub fn send_wait(&self, message: M) -> SendWait<'_, M> {
+        SendWait::new(crate::call::Target::Name(self.slot(), &self.node), message)
     }
 
     /// A call to the process that owns the name when the call is first awaited.
     #[inline]
     pub fn call<R>(&self, request: impl FnOnce(Reply<R>) -> M) -> Call<'_, R> {
-        Call::new(crate::call::Target::Name(self.slot()), request)
+        Call::new(crate::call::Target::Name(self.slot(), &self.node), request)
     }
 }
 

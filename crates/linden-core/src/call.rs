@@ -6,9 +6,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::address::{Place, RemoteProcess};
-use crate::cell::CellRef;
+use crate::cell::{CellRef, Refused};
 use crate::envelope::Letter;
 use crate::deadline::{self, OwnTimer};
+use crate::limit::InLine;
 use crate::message::Message;
 use crate::names::NameSlot;
 use crate::node::Node;
@@ -39,6 +40,8 @@ pub struct Call<'a, R> {
     time: u64,
     /// What is armed for the deadline, when the process's one wake-up does not do.
     own_timer: Option<Box<OwnTimer>>,
+    /// While the server's mailbox is full and its policy is to wait.
+    in_line: Option<Box<InLine>>,
     /// Dropped after the receiver, whose slot a call to another node answers.
     target: Target<'a>,
 }
@@ -46,7 +49,7 @@ pub struct Call<'a, R> {
 /// To whom a call goes.
 pub(crate) enum Target<'a> {
     Cell(&'a CellRef),
-    Name(&'a NameSlot),
+    Name(&'a NameSlot, &'a Node),
     Remote(&'a RemoteProcess),
     /// The reply was passed on by hand.
     Elsewhere,
@@ -73,6 +76,7 @@ impl<'a, R> Call<'a, R> {
             receiver,
             time: CALL_TIMEOUT_TICKS,
             own_timer: None,
+            in_line: None,
             target,
         }
     }
@@ -89,40 +93,57 @@ impl<'a, R> Call<'a, R> {
         self
     }
 
-    fn send(&mut self, letter: Letter) -> Result<(), CallError> {
+    /// Sends the request; `Pending` when it waits for room in the server's mailbox.
+    fn send(&mut self, letter: Letter, cx: &Context<'_>) -> Poll<Result<(), CallError>> {
         match self.target {
-            Target::Cell(cell) => self.send_to(cell, letter),
-            Target::Name(slot) => {
-                let cell = slot.get().ok_or(CallError::NoProc)?;
-                self.send_to(&cell, letter)
-            }
-            Target::Remote(remote) => {
-                let reference = remote.send(letter).map_err(CallError::Codec)?;
-                if let Some(reference) = reference {
-                    self.target = Target::Asked(Box::new(RemoteCall::new(&remote.node, reference)));
-                }
-                self.start_clock(&remote.node);
-                Ok(())
-            }
-            Target::Elsewhere | Target::Asked(_) => Ok(()),
+            Target::Cell(cell) => self.send_to(cell, letter, cx),
+            Target::Name(slot, _) => match slot.get() {
+                Some(cell) => self.send_to(&cell, letter, cx),
+                None => Poll::Ready(Err(CallError::NoProc)),
+            },
+            Target::Remote(remote) => Poll::Ready(self.send_far(remote, letter)),
+            Target::Elsewhere | Target::Asked(_) => Poll::Ready(Ok(())),
         }
     }
 
-    fn send_to(&mut self, cell: &CellRef, letter: Letter) -> Result<(), CallError> {
-        if worker::current_process() == Some(cell.as_ptr()) {
-            return Err(CallError::SelfCall);
+    fn send_far(&mut self, remote: &RemoteProcess, letter: Letter) -> Result<(), CallError> {
+        let reference = remote.send(letter).map_err(CallError::Codec)?;
+        if let Some(reference) = reference {
+            self.target = Target::Asked(Box::new(RemoteCall::new(&remote.node, reference)));
         }
-        match cell.post(letter) {
+        self.start_clock(&remote.node);
+        Ok(())
+    }
+
+    fn send_to(&mut self, cell: &CellRef, letter: Letter, cx: &Context<'_>) -> Poll<Result<(), CallError>> {
+        if worker::current_process() == Some(cell.as_ptr()) {
+            return Poll::Ready(Err(CallError::SelfCall));
+        }
+        let is_on_time = self.in_line.is_some();
+        let posted = match InLine::post(&mut self.in_line, cell, letter, cx.waker()) {
+            Ok(posted) => posted,
+            Err(letter) => {
+                self.letter = Some(letter);
+                if !is_on_time {
+                    self.start_clock(cell.node_handle());
+                }
+                return Poll::Pending;
+            }
+        };
+        Poll::Ready(match posted {
             Ok(()) => {
-                self.start_clock(cell.node_handle());
+                if !is_on_time {
+                    self.start_clock(cell.node_handle());
+                }
                 Ok(())
             }
-            Err(letter) if letter.ops.type_id != cell.vtable.ops.type_id => Err(CallError::WrongType {
+            Err(Refused::Full(_)) => Err(CallError::Overloaded),
+            Err(Refused::Dead(letter)) if letter.ops.type_id != cell.vtable.ops.type_id => Err(CallError::WrongType {
                 sent: (letter.ops.type_name)(),
                 expected: (cell.vtable.ops.type_name)(),
             }),
-            Err(_) => Err(CallError::NoProc),
-        }
+            Err(Refused::Dead(_)) => Err(CallError::NoProc),
+        })
     }
 
     fn start_clock(&mut self, server: &Node) {
@@ -150,6 +171,7 @@ pub fn reply_channel<R>() -> (Reply<R>, Call<'static, R>) {
         receiver,
         time: NEVER,
         own_timer: None,
+        in_line: None,
         target: Target::Elsewhere,
     };
     (reply, call)
@@ -168,11 +190,12 @@ impl<R> Future for Call<'_, R> {
             return Poll::Pending;
         }
         if let Some(letter) = call.letter.take() {
-            if let Err(error) = call.send(letter) {
-                return Poll::Ready(Err(error));
-            }
-            // An answer that came meanwhile has woken the process: it is polled once more.
-            waits = call.receiver.waits_as(cx);
+            waits = match call.send(letter, cx) {
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                // An answer that came meanwhile has woken the process: it is polled once more.
+                Poll::Ready(Ok(())) => call.receiver.waits_as(cx),
+                Poll::Pending => true,
+            };
         }
         if !waits && let Poll::Ready(answer) = call.receiver.poll(cx) {
             return Poll::Ready(answer.map_err(no_answer));

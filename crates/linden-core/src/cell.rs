@@ -43,6 +43,8 @@ pub(crate) const REMOTE: u32 = 1 << 4;
 
 // Bit 5 is kept for `HEAVY`: the process overran its time and belongs to the background pool. Set by the watch.
 
+/// The process has a limit for its mailbox; `Rare` has it. Set by whoever limits it, never cleared.
+pub(crate) const LIMITED: u32 = 1 << 7;
 /// The process works in a trace; `Rare` has it. Written by the owner.
 pub(crate) const TRACED: u32 = 1 << 6;
 
@@ -226,6 +228,9 @@ impl<M, F> Drop for NewCell<M, F> {
             cell.node().names.release(&handle);
         }
         let left = cell.mail.close();
+        if let Some(limit) = cell.limit() {
+            limit.close();
+        }
         // SAFETY: the cell's maker is its owner, and gives back the process's own count, once.
         unsafe {
             worker::drop_list(header, left);
@@ -367,6 +372,14 @@ pub(crate) unsafe fn release(header: NonNull<Header>) {
     drop(node);
 }
 
+/// Why a message is not in the mailbox; it is back.
+pub(crate) enum Refused {
+    /// The process is dead, or its message type is another one.
+    Dead(Letter),
+    /// The mailbox has a limit and is full.
+    Full(Letter),
+}
+
 /// A counted handle of a cell, live or dead.
 pub(crate) struct CellRef {
     header: NonNull<Header>,
@@ -388,11 +401,34 @@ impl CellRef {
         self.header
     }
 
-    /// Puts a message in the mailbox. Back with it when the process is dead, or its message type is another one.
-    pub(crate) fn post(&self, letter: Letter) -> Result<(), Letter> {
+    /// Puts a message in the mailbox.
+    pub(crate) fn post(&self, letter: Letter) -> Result<(), Refused> {
         if letter.ops.type_id != self.vtable.ops.type_id {
-            return Err(letter);
+            return Err(Refused::Dead(letter));
         }
+        if self.flag(LIMITED) {
+            return self.post_limited(letter);
+        }
+        self.push(letter)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn post_limited(&self, letter: Letter) -> Result<(), Refused> {
+        match self.limit() {
+            Some(limit) if !limit.try_enter() => Err(Refused::Full(letter)),
+            _ => self.post_entered(letter),
+        }
+    }
+
+    /// Puts a message of the right type in the mailbox, for which there is room.
+    pub(crate) fn post_entered(&self, letter: Letter) -> Result<(), Refused> {
+        letter.set_counted();
+        self.push(letter)
+    }
+
+    #[inline(always)]
+    fn push(&self, letter: Letter) -> Result<(), Refused> {
         let ops = letter.ops;
         let link = letter.into_link();
         // SAFETY: the letter owned its envelope, of the type that this process reads.
@@ -403,7 +439,7 @@ impl CellRef {
                 Ok(())
             }
             // SAFETY: refused, so it is still this function's.
-            Push::Closed => Err(unsafe { Letter::of_refused(link, ops) }),
+            Push::Closed => Err(Refused::Dead(unsafe { Letter::of_refused(link, ops) })),
         }
     }
 

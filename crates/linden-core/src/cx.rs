@@ -24,6 +24,7 @@ use crate::hook::panic_reason;
 use crate::id::{Pid, Ref};
 use crate::inbox::Place;
 use crate::introspect::{CrashDetail, ProcessInfo};
+use crate::limit::MailboxLimit;
 use crate::mailbox::{Link, LinkKind};
 use crate::message::Message;
 use crate::names::RegisterError;
@@ -141,6 +142,11 @@ impl<M: Message> Cx<M> {
     pub fn set_group(&self, group: Group) {
         self.check_here();
         self.cell.set_group(group.0);
+    }
+
+    /// Limits the process's mailbox, or with `None` lifts the limit. Also before the process runs.
+    pub fn limit_mailbox(&self, limit: Option<MailboxLimit>) {
+        self.cell.limit_mailbox(limit);
     }
 
     /// Registers the process under a name.
@@ -549,6 +555,14 @@ impl<M: Message> Cx<M> {
         }
     }
 
+    /// A message that counts is read.
+    #[cold]
+    fn let_out(&self) {
+        if let Some(limit) = self.cell.limit() {
+            limit.leave();
+        }
+    }
+
     #[inline(always)]
     fn open(&self, link: NonNull<Link>) -> Mail<M> {
         // SAFETY: taken from the inbox, so it is owned here.
@@ -556,6 +570,10 @@ impl<M: Message> Cx<M> {
             LinkKind::Message => {
                 let unread = self.cell.unread.load(Ordering::Relaxed);
                 self.cell.unread.store(unread.saturating_sub(1), Ordering::Relaxed);
+                // SAFETY: taken from the inbox, so it is owned here.
+                if unsafe { link.as_ref() }.is_counted() {
+                    self.let_out();
+                }
                 // SAFETY: the process runs here; messages of this process are of type `M`.
                 unsafe { trace::take_over::<M>(&self.cell, link) };
                 // SAFETY: as above.

@@ -39,18 +39,21 @@ pub enum DeadLetterReason {
     Unread,
     /// An answer whose caller had given up.
     LateReply,
+    /// The mailbox was full ([`crate::MailboxLimit`]).
+    MailboxFull,
 }
 
 impl DeadLetterReason {
-    const ALL: [Self; 3] = [Self::NoProcess, Self::Unread, Self::LateReply];
+    const ALL: [Self; 4] = [Self::NoProcess, Self::Unread, Self::LateReply, Self::MailboxFull];
 
-    /// As it stands in logs: `no_process`, `unread`, `late_reply`.
+    /// As it stands in logs: `no_process`, `unread`, `late_reply`, `mailbox_full`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::NoProcess => "no_process",
             Self::Unread => "unread",
             Self::LateReply => "late_reply",
+            Self::MailboxFull => "mailbox_full",
         }
     }
 }
@@ -152,6 +155,8 @@ pub struct DeadLetterCounts {
     pub unread: u64,
     /// Answers whose caller had given up.
     pub late_replies: u64,
+    /// Messages to mailboxes that were full.
+    pub mailbox_full: u64,
     /// Panics in the drops of what a process left behind: its state, when it was told to end, and its unread messages.
     pub drop_panics: u64,
 }
@@ -181,6 +186,7 @@ impl DeadLetters {
             no_process: count(DeadLetterReason::NoProcess),
             unread: count(DeadLetterReason::Unread),
             late_replies: count(DeadLetterReason::LateReply),
+            mailbox_full: count(DeadLetterReason::MailboxFull),
             drop_panics: self.drop_panics.load(Ordering::Relaxed),
         }
     }

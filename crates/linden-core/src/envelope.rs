@@ -123,6 +123,12 @@ impl Letter {
         unsafe { (letter.ops.encode)(letter.link) }
     }
 
+    /// Notes that it counts against its receiver's limit.
+    pub(crate) fn set_counted(&self) {
+        // SAFETY: the letter owns the envelope.
+        unsafe { self.link.as_ref() }.set_counted();
+    }
+
     /// Gives the envelope up, to a mailbox.
     pub(crate) fn into_link(self) -> NonNull<Link> {
         ManuallyDrop::new(self).link

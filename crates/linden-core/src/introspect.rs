@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::id::{Pid, Ref};
+use crate::limit::MailboxLimit;
 use crate::reason::Reason;
 use crate::trace::{TraceContext, current_trace};
 
@@ -52,6 +53,8 @@ pub struct ProcessInfo {
     pub row: ProcessRow,
     /// Messages and news in its mailbox.
     pub mailbox_len: usize,
+    /// The limit of its mailbox; `None` when there is none.
+    pub mailbox_limit: Option<MailboxLimit>,
     /// To whom it is linked.
     pub links: Vec<Pid>,
     /// Whom it monitors.

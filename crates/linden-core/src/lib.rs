@@ -47,6 +47,7 @@ mod idle;
 mod lifo;
 mod mailbox;
 mod park;
+mod room;
 mod slot;
 mod sync;
 
@@ -73,6 +74,7 @@ not_under_loom! {
     mod id;
     mod inbox;
     mod introspect;
+    mod limit;
     mod links;
     mod message;
     mod monitor;
@@ -104,6 +106,7 @@ mod stranded;
     pub use message::{
         Codec, CodecError, EncodedMessage, Format, Message, MethodInfo, MethodKind, Payload,
     };
+    pub use limit::{MailboxLimit, MailboxPolicy, SendWait};
     pub use names::{NAME_LEN_MAX, RegisterError};
     pub use dead_letters::{
         DEAD_LETTER_TARGETS_MAX, DEAD_LETTERS_KEPT_MAX, DeadLetter, DeadLetterCounts, DeadLetterListener, DeadLetterReason,

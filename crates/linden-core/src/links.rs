@@ -8,12 +8,13 @@
 use std::cell::UnsafeCell;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use parking_lot::Mutex;
 
 use crate::id::{LocalPid, NodeId, Pid, Ref};
+use crate::limit::Limit;
 use crate::signal::Watcher;
 use crate::trace::TraceContext;
 
@@ -51,6 +52,8 @@ pub(crate) struct Rare {
     bonds: UnsafeCell<Bonds>,
     /// The trace that the process works in, while its flag `TRACED` is set. Owner only.
     trace: UnsafeCell<Option<TraceContext>>,
+    /// The mailbox's limit, once one was set.
+    pub(crate) limit: OnceLock<Box<Limit>>,
     /// For people. Anybody may read it.
     pub(crate) label: Mutex<Option<Arc<str>>>,
 }

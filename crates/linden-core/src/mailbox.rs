@@ -35,9 +35,10 @@ const WOKEN: usize = 0b100;
 const CLOSING: usize = CLOSED | WOKEN;
 const TAG: usize = STATE | WOKEN;
 
-/// The bit of a link whose message carries a trace, and all bits of a link that are no address.
-const LINK_TRACED: usize = 0b10;
-const LINK_TAG: usize = 0b11;
+/// The bits of a link whose message carries a trace or counts, and all bits of a link that are no address.
+const LINK_TRACED: usize = 0b010;
+const LINK_COUNTED: usize = 0b100;
+const LINK_TAG: usize = 0b111;
 
 /// The head of everything that can stand in a mailbox. The first field of a message or signal node (`repr(C)`).
 ///
@@ -45,7 +46,8 @@ const LINK_TAG: usize = 0b11;
 #[repr(C, align(8))]
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// The older neighbour; bit 0 is set for a signal, bit 1 for a message that carries a trace.
+    /// The older neighbour; bit 0 is set for a signal, bit 1 for a message that carries a trace, bit 2 for one that
+    /// counts against the process's limit.
     next: Cell<*mut Link>,
 }
 
@@ -74,6 +76,17 @@ impl Link {
     #[cfg_attr(loom, expect(dead_code, reason = "as above"))]
     pub(crate) fn is_traced(&self) -> bool {
         self.next.get().addr() & LINK_TRACED != 0
+    }
+
+    /// Notes that the message counts against its receiver's limit.
+    #[cfg_attr(loom, expect(dead_code, reason = "as above"))]
+    pub(crate) fn set_counted(&self) {
+        self.next.set(self.next.get().map_addr(|addr| addr | LINK_COUNTED));
+    }
+
+    #[cfg_attr(loom, expect(dead_code, reason = "as above"))]
+    pub(crate) fn is_counted(&self) -> bool {
+        self.next.get().addr() & LINK_COUNTED != 0
     }
 
     pub(crate) fn next(&self) -> *mut Link {

@@ -22,6 +22,7 @@ use crate::hook;
 use crate::id::{LocalPid, NodeId, Pid, Ref};
 use crate::idle::IdleSet;
 use crate::introspect::{ProcessInfo, ProcessRow, Status};
+use crate::limit::MailboxLimit;
 use crate::links::IdMap;
 use crate::mailbox::MailState;
 use crate::monitor::{self, Watch};
@@ -418,6 +419,11 @@ impl Node {
             groups.len() - 1
         });
         Group(u16::try_from(place + 1).expect("at most 65,535 groups"))
+    }
+
+    /// Limits the mailbox of a process, or with `None` lifts the limit. `false`: no such process on this node.
+    pub fn limit_mailbox(&self, pid: Pid, limit: Option<MailboxLimit>) -> bool {
+        self.inner().local(pid).map(|cell| cell.limit_mailbox(limit)).is_some()
     }
 
     /// What was dropped since the node's start.

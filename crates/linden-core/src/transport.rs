@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{Address, RemoteProcess};
-use crate::cell::{CellRef, REMOTE};
+use crate::cell::{CellRef, REMOTE, Refused};
 use crate::dead_letters::{DeadLetterReason, DeadLetterTarget};
 use crate::deadline::{self, OwnTimer};
 use crate::envelope::Letter;
@@ -139,6 +139,17 @@ pub enum AnswerError {
     Exited(Reason),
     /// The request was refused; the text says why.
     Refused(String),
+    /// The server's mailbox was full.
+    Overloaded,
+}
+
+impl From<Refused> for CallError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Dead(_) => Self::NoProc,
+            Refused::Full(_) => Self::Overloaded,
+        }
+    }
 }
 
 impl From<CallError> for AnswerError {
@@ -146,6 +157,7 @@ impl From<CallError> for AnswerError {
         match error {
             CallError::NoProc => Self::NoProc,
             CallError::Exited(reason) => Self::Exited(reason),
+            CallError::Overloaded => Self::Overloaded,
             CallError::Codec(error) => Self::Refused(error.to_string()),
             other => Self::Refused(other.to_string()),
         }
@@ -157,6 +169,7 @@ impl From<AnswerError> for CallError {
         match error {
             AnswerError::NoProc => Self::NoProc,
             AnswerError::Exited(reason) => Self::Exited(reason),
+            AnswerError::Overloaded => Self::Overloaded,
             AnswerError::Refused(detail) => Self::Codec(CodecError::Arguments(detail)),
         }
     }
@@ -351,7 +364,7 @@ impl Node {
         let (reply, mut receiver) = reply_pair::<Payload>();
         let port = reply.into_port(|payload| Ok(payload.clone())).in_format(payload.format);
         let letter = decode(&cell, method, payload, Some(port), current_trace()).map_err(CallError::Codec)?;
-        cell.post(letter).map_err(|_| CallError::NoProc)?;
+        cell.post(letter).map_err(CallError::from)?;
         let at = deadline::after(self.inner(), ticks(timeout));
         let mut own_timer = Some(OwnTimer::new(self.clone()));
         std::future::poll_fn(|cx| match receiver.poll(cx) {
@@ -371,7 +384,7 @@ impl Node {
     pub fn cast_encoded(&self, to: &Destination, method: &str, payload: &Payload) -> Result<(), CallError> {
         let cell = self.inner().find(to).ok_or(CallError::NoProc)?;
         let letter = decode(&cell, method, payload, None, current_trace()).map_err(CallError::Codec)?;
-        cell.post(letter).map_err(|_| CallError::NoProc)
+        cell.post(letter).map_err(CallError::from)
     }
 }
 
@@ -561,18 +574,22 @@ impl NodeInner {
             Some(cell) => match decode(&cell, &method, &payload, port, trace.map(|trace| *trace)) {
                 Ok(letter) => {
                     armed.store(true, Ordering::Relaxed);
-                    let Err(letter) = cell.post(letter) else {
+                    let Err(refused) = cell.post(letter) else {
                         return;
                     };
-                    // It has died since it was found: the answer below says so, not the port that goes with the message.
+                    // It has died since it was found, or is full: the answer below says so, not the port that goes with the
+                    // message.
                     armed.store(false, Ordering::Relaxed);
-                    drop(letter);
-                    CallError::NoProc
+                    CallError::from(refused)
                 }
                 Err(error) => CallError::Codec(error),
             },
         };
-        self.dead_letter(DeadLetterReason::NoProcess, to.into(), method);
+        let reason = match refused {
+            CallError::Overloaded => DeadLetterReason::MailboxFull,
+            _ => DeadLetterReason::NoProcess,
+        };
+        self.dead_letter(reason, to.into(), method);
         if let Some(reference) = reply {
             self.send_answer(reference.node(), reference, Err(refused));
         }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use linden_core::{
-    Address, CallError, Cx, Flush, Info, Mail, MailRef, Message, Node, Reason, Reply, TraceContext,
+    Address, CallError, Cx, Flush, Info, Mail, MailRef, MailboxLimit, MailboxPolicy, Message, Node,
+    Reason, Reply, TraceContext,
 };
 use linden_core::{current_trace, reply_channel, set_trace, yield_now};
 use puppet::Puppet;
@@ -350,6 +351,37 @@ fn memory_of_messages_in_a_trace_is_freed_read_or_unread_or_refused() {
             assert_eq!(heard.await, Ok((Ok(text()), Some(trace))));
         }
     });
+}
+
+#[test]
+fn memory_of_messages_refused_dropped_and_waiting_at_a_limit_is_freed() {
+    for policy in [MailboxPolicy::Reject, MailboxPolicy::DropOldest, MailboxPolicy::Wait] {
+        on_node(2, |node| async move {
+            for round in 0..ROUNDS {
+                let server = node.spawn(move |cx| {
+                    cx.limit_mailbox(Some(MailboxLimit { messages_max: round % 3, policy }));
+                    serve(cx)
+                });
+                let senders: Vec<_> = (0..3)
+                    .map(|_| {
+                        let server = server.clone();
+                        let sender = node.spawn(async move |_: Cx<()>| {
+                            let _ = server.send(Parcel::Text(text()));
+                            let _ = server.send_wait(Parcel::Text(text())).now_or_never();
+                            let _ = server.send_wait(Parcel::Text(text())).await;
+                            let _ = server.call(echo).timeout(Duration::from_millis(1)).await;
+                        });
+                        watch(&node, sender.pid())
+                    })
+                    .collect();
+                yield_now().await;
+                node.exit(server.pid(), Reason::Kill);
+                for sender in senders {
+                    sender.await;
+                }
+            }
+        });
+    }
 }
 
 #[test]

@@ -26,9 +26,9 @@ pub use gen_server::{Context, GenServer, Handled, Init, ServerRef, Start, named,
 pub use linden_core::{
     Address, Call, CallError, Cx, DeadLetter, DeadLetterCounts, DeadLetterListener,
     DeadLetterReason, DeadLetterReport, DeadLetterTarget, Flush, Info, IntoReason, Mail, MailRef,
-    Message, Named, Node, NodeId, NodeOptions, Pid, ProcessInfo, ProcessRow, Reason, Ref, Reply,
-    Status, TimerRef, TraceContext, TraceContextError, block_on, current_process, current_trace,
-    reply_channel, set_trace, spawn, spawn_link, yield_now,
+    MailboxLimit, MailboxPolicy, Message, Named, Node, NodeId, NodeOptions, Pid, ProcessInfo,
+    ProcessRow, Reason, Ref, Reply, Status, TimerRef, TraceContext, TraceContextError, block_on,
+    current_process, current_trace, reply_channel, set_trace, spawn, spawn_link, yield_now,
 };
 pub use linden_macros::{gen_server, main, test};
 pub use node::{Booted, NodeBuilder, NodeError, Ready};

@@ -12,6 +12,7 @@
 //! | restart | `permanent()` | `permanent()`: restarted always. `transient()`: after an end that is not orderly. `temporary()`: never |
 //! | shutdown | 5 s; no limit for a supervisor | told to shut down and killed after this time; [`decision::Shutdown::Brutal`] kills at once |
 //! | name | the server's own | `name("x")`: registered as `x`; `unnamed()`: not registered |
+//! | max_mailbox | no limit | `max_mailbox(n, policy)`: at most so many messages wait for it |
 //! | significant | no | `significant()`: its end counts for `auto_shutdown` |
 //!
 //! # A supervisor's keys

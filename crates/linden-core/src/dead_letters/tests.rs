@@ -75,7 +75,7 @@ fn a_storm_is_told_in_part_with_the_number_of_the_rest() {
 
 #[test]
 fn reasons_and_targets_have_names() {
-    assert_eq!(DeadLetterReason::ALL.map(|reason| reason.to_string()), ["no_process", "unread", "late_reply"]);
+    assert_eq!(DeadLetterReason::ALL.map(|reason| reason.to_string()), ["no_process", "unread", "late_reply", "mailbox_full"]);
     for (place, reason) in DeadLetterReason::ALL.into_iter().enumerate() {
         assert_eq!(reason as usize, place);
     }

@@ -1,5 +1,6 @@
 //! What a node does when it arms a timer, and when one is due.
 
+use crate::cell::Refused;
 use crate::dead_letters::{DeadLetterReason, DeadLetterTarget};
 use crate::envelope::Letter;
 use crate::hook::wake_guarded;
@@ -64,20 +65,19 @@ impl NodeInner {
         }
     }
 
-    /// Posts a message to a process of this node; counts it when there is none.
+    /// Posts a message to a process of this node; notes it when there is none, or no room. Says whether the process lives.
     fn post_here(&self, to: LocalPid, letter: Letter) -> bool {
         let message = (letter.ops.type_name)();
-        let posted = self.table.get(to).is_some_and(|cell| match cell.post(letter) {
-            Ok(()) => true,
-            Err(letter) => {
-                drop(letter);
-                false
-            }
-        });
-        if !posted {
-            let target = DeadLetterTarget::Process(Pid::new(self.id, to));
-            self.dead_letter(DeadLetterReason::NoProcess, target, message);
-        }
-        posted
+        let refused = match self.table.get(to) {
+            Some(cell) => cell.post(letter).err(),
+            None => Some(Refused::Dead(letter)),
+        };
+        let reason = match refused {
+            None => return true,
+            Some(Refused::Full(_)) => DeadLetterReason::MailboxFull,
+            Some(Refused::Dead(_)) => DeadLetterReason::NoProcess,
+        };
+        self.dead_letter(reason, DeadLetterTarget::Process(Pid::new(self.id, to)), message);
+        reason == DeadLetterReason::MailboxFull
     }
 }

@@ -7,7 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linden_core::{Cx, IntoReason, Message, Pid, Reason, panic_reason, reply_channel};
+use linden_core::{
+    Cx, IntoReason, MailboxLimit, MailboxPolicy, Message, Node, Pid, Reason, panic_reason,
+    reply_channel,
+};
 
 use super::decision::{Restart, Shutdown, Spec, Terms};
 use super::dynamic::DynamicSupervisor;
@@ -113,6 +116,27 @@ impl ChildSpec {
         self
     }
 
+    /// At most so many messages wait for it, from its start on, and `policy` says what happens to more. A restarted child has
+    /// the same limit. Without this its mailbox is unbounded, as in OTP.
+    ///
+    /// # Examples
+    /// ```
+    /// use linden::prelude::*;
+    /// use linden::MailboxPolicy;
+    ///
+    /// # struct Ledger;
+    /// # #[gen_server]
+    /// # impl Ledger {}
+    /// let ledger = child("ledger", || Ledger).max_mailbox(10_000, MailboxPolicy::Reject);
+    /// let _tree = Supervisor::one_for_one().child(ledger);
+    /// ```
+    #[must_use]
+    pub fn max_mailbox(mut self, messages_max: usize, policy: MailboxPolicy) -> Self {
+        let limit = MailboxLimit { messages_max, policy };
+        self.start = Arc::new(LimitedChild { start: self.start, limit });
+        self
+    }
+
     /// Registers the child under this name in place of its type's.
     #[must_use]
     pub fn name(mut self, name: &str) -> Self {
@@ -140,6 +164,30 @@ impl fmt::Debug for ChildSpec {
             .field("terms", &self.terms)
             .finish_non_exhaustive()
     }
+}
+
+/// A child whose mailbox is limited when it has started.
+struct LimitedChild {
+    start: Arc<dyn StartChild>,
+    limit: MailboxLimit,
+}
+
+impl StartChild for LimitedChild {
+    fn start<'a>(&'a self, name: &'a NameChoice, restarts: u32) -> Starting<'a> {
+        Box::pin(limited(self.start.start(name, restarts), self.limit))
+    }
+}
+
+/// Starts a child of the process that runs here, and limits its mailbox.
+pub(super) async fn limited(
+    starting: impl Future<Output = Result<Pid, StartError>>,
+    limit: MailboxLimit,
+) -> Result<Pid, StartError> {
+    let pid = starting.await?;
+    if let Some(node) = Node::current() {
+        node.limit_mailbox(pid, Some(limit));
+    }
+    Ok(pid)
 }
 
 /// A server as a child. `init` builds its state, in the new process, at each start; see [`Init`].

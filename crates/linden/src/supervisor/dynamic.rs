@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linden_core::{
-    Address, Call, CallError, Cx, Info, LocalPid, Mail, MailRef, Message, Named, Node, Pid, Reason,
-    Reply, reply_channel,
+    Address, Call, CallError, Cx, Info, LocalPid, Mail, MailRef, MailboxLimit, MailboxPolicy,
+    Message, Named, Node, Pid, Reason, Reply, reply_channel,
 };
 
-use super::child::{NameChoice, guarded};
+use super::child::{NameChoice, guarded, limited};
 use super::decision::{
     AutoShutdown, ChildCounts, ChildRow, Draining, DynamicChildren, DynamicDone, DynamicExited,
     DynamicNext, DynamicTerminate, DynamicTryAgain, Liveness, Report, Restart, Shutdown, Started,
@@ -111,6 +111,17 @@ where
     }
 }
 
+struct LimitedTemplate<A> {
+    template: Arc<dyn Template<A>>,
+    limit: MailboxLimit,
+}
+
+impl<A> Template<A> for LimitedTemplate<A> {
+    fn start(&self, args: &A, restarts: u32) -> Starting {
+        Box::pin(limited(self.template.start(args, restarts), self.limit))
+    }
+}
+
 impl<A: Clone + Send + Sync + 'static> DynamicSupervisor<A> {
     /// Children are servers that `template` builds from their arguments: it gives what [`super::child`] takes as its `init`.
     /// They are registered under no name. Permanent by default; restarted with the arguments they had.
@@ -164,6 +175,15 @@ impl<A: Clone + Send + Sync + 'static> DynamicSupervisor<A> {
     #[must_use]
     pub fn auto_shutdown(mut self, auto_shutdown: AutoShutdown) -> Self {
         self.auto_shutdown = auto_shutdown;
+        self
+    }
+
+    /// At most so many messages wait for each child, and `policy` says what happens to more; see
+    /// [`super::ChildSpec::max_mailbox`].
+    #[must_use]
+    pub fn max_mailbox(mut self, messages_max: usize, policy: MailboxPolicy) -> Self {
+        let limit = MailboxLimit { messages_max, policy };
+        self.template = Arc::new(LimitedTemplate { template: self.template, limit });
         self
     }
 
