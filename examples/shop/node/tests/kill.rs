@@ -17,7 +17,7 @@ mod http;
 #[path = "support/program.rs"]
 mod program;
 
-use std::{env, fs, net::SocketAddr, path::Path, sync::mpsc, thread};
+use std::{env, fs, path::Path, sync::mpsc, thread};
 
 use customer::{Customer, ITEMS, Unknown, check_balances, check_files, credentials};
 use http::Client;
@@ -155,7 +155,8 @@ fn act_until_killed(
         })
     });
     let customers: Vec<_> = customers.collect();
-    let registrar = thread::spawn(move || register_until_killed(address, newcomers));
+    let client = Client::connect(address);
+    let registrar = thread::spawn(move || register_until_killed(client, newcomers));
     assert_eq!(all_done.iter().take(deeds).count(), deeds);
     // A program that is dropped is killed.
     drop(program);
@@ -164,8 +165,7 @@ fn act_until_killed(
 }
 
 /// Registers one after the other. A registration without an answer may have been made or not.
-fn register_until_killed(address: SocketAddr, mut newcomers: Vec<String>) -> Vec<String> {
-    let mut client = Client::connect(address);
+fn register_until_killed(mut client: Client, mut newcomers: Vec<String>) -> Vec<String> {
     loop {
         let name = format!("newcomer-{}", newcomers.len());
         let credentials = credentials(&name);
