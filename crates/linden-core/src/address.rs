@@ -157,7 +157,7 @@ impl<M: Message> Address<M> {
     /// Dropped before it is ready, the message is not sent.
     #[inline]
     pub fn send_wait(&self, message: M) -> SendWait<'_, M> {
-        SendWait::new((&self.place).into(), message)
+        SendWait::new((&self.place).into(), None, message)
     }
 
     /// A call: `request` makes the message around the place for its answer. Sent when it is first awaited.
@@ -281,13 +281,13 @@ impl<M: Message> Named<M> {
     /// As [`Address::send_wait`], to the process that owns the name whenever it tries.
     #[inline]
     pub fn send_wait(&self, message: M) -> SendWait<'_, M> {
-        SendWait::new(crate::call::Target::Name(self.slot(), &self.node), message)
+        SendWait::new(crate::call::Target::Name(self.slot()), Some(&self.node), message)
     }
 
     /// A call to the process that owns the name when the call is first awaited.
     #[inline]
     pub fn call<R>(&self, request: impl FnOnce(Reply<R>) -> M) -> Call<'_, R> {
-        Call::new(crate::call::Target::Name(self.slot(), &self.node), request)
+        Call::new(crate::call::Target::Name(self.slot()), request)
     }
 }
 

@@ -9,11 +9,12 @@ use crate::address::{Place, RemoteProcess};
 use crate::cell::{CellRef, Refused};
 use crate::envelope::Letter;
 use crate::deadline::{self, OwnTimer};
-use crate::limit::InLine;
+use crate::limit::{InLine, Unsent};
 use crate::message::Message;
 use crate::names::NameSlot;
 use crate::node::Node;
 use crate::reason::Reason;
+use crate::room::Called;
 use crate::reply::{CallError, Reply, ReplyReceiver, reply_pair};
 use crate::timer::{NEVER, ticks};
 use crate::transport::RemoteCall;
@@ -40,8 +41,6 @@ pub struct Call<'a, R> {
     time: u64,
     /// What is armed for the deadline, when the process's one wake-up does not do.
     own_timer: Option<Box<OwnTimer>>,
-    /// While the server's mailbox is full and its policy is to wait.
-    in_line: Option<Box<InLine>>,
     /// Dropped after the receiver, whose slot a call to another node answers.
     target: Target<'a>,
 }
@@ -49,12 +48,21 @@ pub struct Call<'a, R> {
 /// To whom a call goes.
 pub(crate) enum Target<'a> {
     Cell(&'a CellRef),
-    Name(&'a NameSlot, &'a Node),
+    Name(&'a NameSlot),
     Remote(&'a RemoteProcess),
+    /// The mailbox is full, and its policy is to wait.
+    InLine(Box<Standing<'a>>),
     /// The reply was passed on by hand.
     Elsewhere,
     /// Another node is to answer.
     Asked(#[expect(dead_code, reason = "its drop gives the place for the answer up")] Box<RemoteCall>),
+}
+
+/// A call that waits for room in the server's mailbox.
+pub(crate) struct Standing<'a> {
+    /// A process of this node, or a name.
+    to: Target<'a>,
+    place: Option<Box<InLine>>,
 }
 
 impl<'a> From<&'a Place> for Target<'a> {
@@ -76,7 +84,6 @@ impl<'a, R> Call<'a, R> {
             receiver,
             time: CALL_TIMEOUT_TICKS,
             own_timer: None,
-            in_line: None,
             target,
         }
     }
@@ -97,11 +104,12 @@ impl<'a, R> Call<'a, R> {
     fn send(&mut self, letter: Letter, cx: &Context<'_>) -> Poll<Result<(), CallError>> {
         match self.target {
             Target::Cell(cell) => self.send_to(cell, letter, cx),
-            Target::Name(slot, _) => match slot.get() {
+            Target::Name(slot) => match slot.get() {
                 Some(cell) => self.send_to(&cell, letter, cx),
                 None => Poll::Ready(Err(CallError::NoProc)),
             },
             Target::Remote(remote) => Poll::Ready(self.send_far(remote, letter)),
+            Target::InLine(_) => self.send_again(letter, cx),
             Target::Elsewhere | Target::Asked(_) => Poll::Ready(Ok(())),
         }
     }
@@ -119,30 +127,75 @@ impl<'a, R> Call<'a, R> {
         if worker::current_process() == Some(cell.as_ptr()) {
             return Poll::Ready(Err(CallError::SelfCall));
         }
-        let is_on_time = self.in_line.is_some();
-        let posted = match InLine::post(&mut self.in_line, cell, letter, cx.waker()) {
-            Ok(posted) => posted,
-            Err(letter) => {
-                self.letter = Some(letter);
-                if !is_on_time {
-                    self.start_clock(cell.node_handle());
+        // What a full mailbox takes is apart, so that calls do not pay for it.
+        match cell.post(letter) {
+            Ok(()) => {
+                self.start_clock(cell.node_handle());
+                Poll::Ready(Ok(()))
+            }
+            Err(refused) => self.refused(cell, refused, cx),
+        }
+    }
+
+    /// The request was not taken: it waits in line from now on, with its clock running, or the call is over.
+    #[cold]
+    #[inline(never)]
+    fn refused(&mut self, cell: &CellRef, refused: Refused, cx: &Context<'_>) -> Poll<Result<(), CallError>> {
+        self.start_clock(cell.node_handle());
+        let to = std::mem::replace(&mut self.target, Target::Elsewhere);
+        self.wait(Box::new(Standing { to, place: None }), cell, refused, cx)
+    }
+
+    /// Tries again to send a request that waited in line.
+    #[cold]
+    #[inline(never)]
+    fn send_again(&mut self, letter: Letter, cx: &Context<'_>) -> Poll<Result<(), CallError>> {
+        let Target::InLine(mut standing) = std::mem::replace(&mut self.target, Target::Elsewhere) else {
+            unreachable!("only a call that waits in line tries again");
+        };
+        let of_name;
+        let cell = match standing.to {
+            Target::Cell(cell) => cell,
+            Target::Name(slot) => match slot.get() {
+                Some(cell) => {
+                    of_name = cell;
+                    &of_name
                 }
+                None => return Poll::Ready(Err(CallError::NoProc)),
+            },
+            _ => unreachable!("only mailboxes of this node have a line"),
+        };
+        match cell.post(letter) {
+            Ok(()) => {
+                InLine::end(&mut standing.place, Called::Used);
+                Poll::Ready(Ok(()))
+            }
+            Err(refused) => self.wait(standing, cell, refused, cx),
+        }
+    }
+
+    fn wait(
+        &mut self,
+        mut standing: Box<Standing<'a>>,
+        cell: &CellRef,
+        refused: Refused,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), CallError>> {
+        Poll::Ready(match InLine::wait(&mut standing.place, cell, refused, cx.waker()) {
+            Ok(()) => Ok(()),
+            Err(Unsent::Waits(letter)) => {
+                self.letter = Some(letter);
+                self.target = Target::InLine(standing);
                 return Poll::Pending;
             }
-        };
-        Poll::Ready(match posted {
-            Ok(()) => {
-                if !is_on_time {
-                    self.start_clock(cell.node_handle());
-                }
-                Ok(())
+            Err(Unsent::Refused(Refused::Full(_))) => Err(CallError::Overloaded),
+            Err(Unsent::Refused(Refused::Dead(letter))) if letter.ops.type_id != cell.vtable.ops.type_id => {
+                Err(CallError::WrongType {
+                    sent: (letter.ops.type_name)(),
+                    expected: (cell.vtable.ops.type_name)(),
+                })
             }
-            Err(Refused::Full(_)) => Err(CallError::Overloaded),
-            Err(Refused::Dead(letter)) if letter.ops.type_id != cell.vtable.ops.type_id => Err(CallError::WrongType {
-                sent: (letter.ops.type_name)(),
-                expected: (cell.vtable.ops.type_name)(),
-            }),
-            Err(Refused::Dead(_)) => Err(CallError::NoProc),
+            Err(Unsent::Refused(Refused::Dead(_))) => Err(CallError::NoProc),
         })
     }
 
@@ -171,7 +224,6 @@ pub fn reply_channel<R>() -> (Reply<R>, Call<'static, R>) {
         receiver,
         time: NEVER,
         own_timer: None,
-        in_line: None,
         target: Target::Elsewhere,
     };
     (reply, call)

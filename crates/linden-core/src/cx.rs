@@ -555,12 +555,18 @@ impl<M: Message> Cx<M> {
         }
     }
 
-    /// A message that counts is read.
+    /// A message is read that counts or carries a trace, or the one before did.
     #[cold]
-    fn let_out(&self) {
-        if let Some(limit) = self.cell.limit() {
+    #[inline(never)]
+    fn look_at(&self, link: NonNull<Link>) {
+        // SAFETY: taken from the inbox, so it is owned here.
+        if unsafe { link.as_ref() }.is_counted()
+            && let Some(limit) = self.cell.limit()
+        {
             limit.leave();
         }
+        // SAFETY: the process runs here; messages of this process are of type `M`.
+        unsafe { trace::take_over::<M>(&self.cell, link) };
     }
 
     #[inline(always)]
@@ -571,11 +577,9 @@ impl<M: Message> Cx<M> {
                 let unread = self.cell.unread.load(Ordering::Relaxed);
                 self.cell.unread.store(unread.saturating_sub(1), Ordering::Relaxed);
                 // SAFETY: taken from the inbox, so it is owned here.
-                if unsafe { link.as_ref() }.is_counted() {
-                    self.let_out();
+                if !unsafe { link.as_ref() }.is_plain() || self.cell.flag(TRACED) {
+                    self.look_at(link);
                 }
-                // SAFETY: the process runs here; messages of this process are of type `M`.
-                unsafe { trace::take_over::<M>(&self.cell, link) };
                 // SAFETY: as above.
                 Mail::Msg(unsafe { open_envelope(link) })
             }

@@ -17,6 +17,7 @@ use crate::dead_letters::DeadLetterTarget;
 use crate::envelope::Letter;
 use crate::hook::wake_guarded;
 use crate::message::Message;
+use crate::node::Node;
 use crate::room::{Called, Entry, Room, Ticket};
 use crate::worker;
 
@@ -147,20 +148,27 @@ pub(crate) struct InLine {
     ticket: Option<Ticket>,
 }
 
+/// Why a letter is not in the mailbox.
+pub(crate) enum Unsent {
+    /// It waits in line: the sender keeps the letter, and posts it again when its waker is woken.
+    Waits(Letter),
+    Refused(Refused),
+}
+
 impl InLine {
-    /// Posts a letter; where the mailbox is full and its policy is to wait, stands in line in `place`. With `None` the letter
-    /// stays with the caller, who posts it again when `waker` is woken.
-    pub(crate) fn post(
+    /// A letter was refused: where the mailbox is full and its policy is to wait, stands in line in `place`, unless there is
+    /// room by now.
+    pub(crate) fn wait(
         place: &mut Option<Box<Self>>,
         cell: &CellRef,
-        letter: Letter,
+        refused: Refused,
         waker: &Waker,
-    ) -> Result<Result<(), Refused>, Letter> {
-        let letter = match cell.post(letter) {
-            Err(Refused::Full(letter)) if cell.waits_when_full() => letter,
-            posted => {
-                Self::end(place, Called::Used);
-                return Ok(posted);
+    ) -> Result<(), Unsent> {
+        let letter = match refused {
+            Refused::Full(letter) if cell.waits_when_full() => letter,
+            refused => {
+                Self::end(place, Called::Unused);
+                return Err(Unsent::Refused(refused));
             }
         };
         if place.as_ref().is_some_and(|place| place.cell.as_ptr() != cell.as_ptr()) {
@@ -170,16 +178,17 @@ impl InLine {
         let stands = place.get_or_insert_with(|| Box::new(Self { cell: cell.clone(), ticket: None }));
         let limit = cell.limit().expect("the mailbox is full");
         match limit.room.enter_or_wait(&mut stands.ticket, waker) {
-            Entry::Waits => Err(letter),
-            Entry::Closed => Ok(Err(Refused::Dead(letter))),
+            Entry::Waits => Err(Unsent::Waits(letter)),
+            Entry::Closed => Err(Unsent::Refused(Refused::Dead(letter))),
             Entry::Entered => {
                 Self::end(place, Called::Used);
-                Ok(cell.post_entered(letter))
+                cell.post_entered(letter).map_err(Unsent::Refused)
             }
         }
     }
 
-    fn end(place: &mut Option<Box<Self>>, called: Called) {
+    /// Leaves the line, if the sender stands there.
+    pub(crate) fn end(place: &mut Option<Box<Self>>, called: Called) {
         if let Some(mut place) = place.take() {
             place.leave(called);
         }
@@ -208,21 +217,31 @@ pub struct SendWait<'a, M: Message> {
     letter: Option<Letter>,
     place: Option<Box<InLine>>,
     target: Target<'a>,
+    /// That of a name.
+    node: Option<&'a Node>,
     message: PhantomData<fn(M)>,
 }
 
 impl<'a, M: Message> SendWait<'a, M> {
-    pub(crate) fn new(target: Target<'a>, message: M) -> Self {
-        Self { letter: Some(Letter::new(message)), place: None, target, message: PhantomData }
+    pub(crate) fn new(target: Target<'a>, node: Option<&'a Node>, message: M) -> Self {
+        Self { letter: Some(Letter::new(message)), place: None, target, node, message: PhantomData }
     }
 
     fn post(&mut self, cell: &CellRef, letter: Letter, cx: &Context<'_>) -> Poll<Result<(), Refused>> {
         if worker::current_process() == Some(cell.as_ptr()) {
             return Poll::Ready(cell.post(letter));
         }
-        match InLine::post(&mut self.place, cell, letter, cx.waker()) {
-            Ok(posted) => Poll::Ready(posted),
-            Err(letter) => {
+        let refused = match cell.post(letter) {
+            Ok(()) => {
+                InLine::end(&mut self.place, Called::Used);
+                return Poll::Ready(Ok(()));
+            }
+            Err(refused) => refused,
+        };
+        match InLine::wait(&mut self.place, cell, refused, cx.waker()) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(Unsent::Refused(refused)) => Poll::Ready(Err(refused)),
+            Err(Unsent::Waits(letter)) => {
                 self.letter = Some(letter);
                 Poll::Pending
             }
@@ -245,20 +264,23 @@ impl<M: Message> Future for SendWait<'_, M> {
             Target::Cell(cell) => sending.post(cell, letter, cx).map_err(|refused| {
                 SendError::of(refused, cell.node(), || DeadLetterTarget::Process(cell.pid()))
             }),
-            Target::Name(slot, node) => {
+            Target::Name(slot) => {
                 let posted = match slot.get() {
                     Some(cell) => sending.post(&cell, letter, cx),
                     None => Poll::Ready(Err(Refused::Dead(letter))),
                 };
                 let name = || DeadLetterTarget::Name((*slot.name).into());
-                posted.map_err(|refused| SendError::of(refused, node.inner(), name))
+                posted.map_err(|refused| {
+                    let node = sending.node.expect("a name is on a node");
+                    SendError::of(refused, node.inner(), name)
+                })
             }
             Target::Remote(remote) => {
                 // What cannot be encoded is counted as dropped.
                 let _ = remote.send(letter);
                 Poll::Ready(Ok(()))
             }
-            Target::Elsewhere | Target::Asked(_) => unreachable!("no target of a send"),
+            Target::Elsewhere | Target::Asked(_) | Target::InLine(_) => unreachable!("no target of a send"),
         }
     }
 }

@@ -78,6 +78,12 @@ impl Link {
         self.next.get().addr() & LINK_TRACED != 0
     }
 
+    /// Whether the message neither carries a trace nor counts, as most do.
+    #[cfg_attr(loom, expect(dead_code, reason = "as above"))]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.next.get().addr() & (LINK_TRACED | LINK_COUNTED) == 0
+    }
+
     /// Notes that the message counts against its receiver's limit.
     #[cfg_attr(loom, expect(dead_code, reason = "as above"))]
     pub(crate) fn set_counted(&self) {

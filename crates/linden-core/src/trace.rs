@@ -105,22 +105,9 @@ pub(crate) unsafe fn give_trace(header: &Header, trace: Option<TraceContext>) {
 ///
 /// # Safety
 /// The caller is the process's owner and owns the envelope.
-#[inline(always)]
 pub(crate) unsafe fn take_over<M>(header: &Header, link: NonNull<Link>) {
     // SAFETY: the caller's promise.
-    if unsafe { link.as_ref() }.is_traced() || header.flag(TRACED) {
-        // SAFETY: the caller's promise.
-        let trace = unsafe { envelope_trace::<M>(link) };
-        // SAFETY: the caller's promise.
-        unsafe { change_trace(header, trace) };
-    }
-}
-
-/// # Safety
-/// As for [`give_trace`].
-#[cold]
-#[inline(never)]
-unsafe fn change_trace(header: &Header, trace: Option<TraceContext>) {
+    let trace = unsafe { envelope_trace::<M>(link) };
     // SAFETY: the caller's promise.
     unsafe { give_trace(header, trace) };
 }
