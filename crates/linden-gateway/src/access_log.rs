@@ -25,6 +25,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::client_addr::ClientAddr;
 use crate::exchange::ExchangeHandle;
 use crate::pace::WaitedFor;
 use crate::peer::PeerAddr;
@@ -41,6 +42,7 @@ use crate::request_id::RequestId;
 /// | `bytes_in`, `bytes_out` | of the bodies, as far as they were read and taken |
 /// | `micros` | from the request's head to the end of the response's body |
 /// | `peer`, `request_id`, `trace_id` | who, and by which names |
+/// | `client` | its address, where [`crate::TrustedProxies`] say who it is |
 /// | `aborted` | whether the response did not get to its end: the client left, its time was up, or the body failed |
 ///
 /// Without a listener at this level it costs one look.
@@ -142,6 +144,7 @@ struct Record {
     version: Version,
     route: Option<MatchedPath>,
     peer: Option<SocketAddr>,
+    client: Option<ClientAddr>,
     request_id: Option<RequestId>,
     trace: Option<TraceContext>,
     exchange: Option<ExchangeHandle>,
@@ -175,6 +178,7 @@ impl Record {
             version: request.version(),
             route: extensions.get().cloned(),
             peer: extensions.get().map(|&PeerAddr(peer)| peer),
+            client: extensions.get().copied(),
             request_id: extensions.get().cloned(),
             trace: extensions.get().copied(),
             exchange: extensions.get().cloned(),
@@ -250,6 +254,7 @@ impl Record {
             bytes_out = self.bytes_out,
             micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
             peer = self.peer.map(tracing::field::display),
+            client = self.client.map(|ClientAddr(client)| tracing::field::display(client)),
             request_id = self.request_id.as_ref().map(RequestId::as_str),
             trace_id = self.trace.map(|trace| tracing::field::display(trace.trace_id_text())),
             protocol = ?self.version,

@@ -10,6 +10,7 @@ use axum::Router;
 use serde::Deserialize;
 
 use crate::access_log::AccessLog;
+use crate::client_addr::{ProxyNet, TrustedProxies};
 use crate::compression::CompressionConfig;
 use crate::concurrency::{ConcurrencyConfig, ConcurrencyLimit};
 use crate::cors::CorsConfig;
@@ -20,7 +21,7 @@ use crate::traced::Traced;
 
 /// What stands around a program's routes. In `linden.toml` a table of these keys, each of which may be left out.
 ///
-/// From the outside in: request ids and trace context, which are always there; the access log; CORS; the rate limit; the
+/// From the outside in: request ids and trace context, which are always there; the trusted proxies; the access log; CORS; the rate limit; the
 /// concurrency limit; compression; the static files beside the routes.
 ///
 /// # Examples
@@ -36,6 +37,8 @@ use crate::traced::Traced;
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EdgeConfig {
+    /// Proxies that say who their clients are ([`TrustedProxies`]), as networks such as `10.0.0.0/8`. Default: none.
+    pub trusted_proxies: Vec<ProxyNet>,
     /// One event for each request ([`AccessLog`]). Default true.
     pub access_log: bool,
     /// Responses in zstd or gzip. Default: none.
@@ -53,6 +56,7 @@ pub struct EdgeConfig {
 impl Default for EdgeConfig {
     fn default() -> Self {
         Self {
+            trusted_proxies: Vec::new(),
             access_log: true,
             compression: None,
             cors: None,
@@ -88,6 +92,9 @@ impl EdgeConfig {
         }
         if self.access_log {
             router = router.layer(AccessLog);
+        }
+        if !self.trusted_proxies.is_empty() {
+            router = router.layer(TrustedProxies::new(self.trusted_proxies.iter().copied()));
         }
         Ok(router.layer((RequestIds, Traced)))
     }
@@ -212,6 +219,7 @@ mod tests {
     fn an_edge_is_read_from_configuration() {
         let toml = r#"
             [web]
+            trusted_proxies = ["10.0.0.0/8", "127.0.0.1"]
             access_log = false
             compression = { bytes_min = 10 }
             cors = { origins = ["https://shop.example"], credentials = true }
@@ -223,6 +231,7 @@ mod tests {
         std::io::Write::write_all(&mut file, toml.as_bytes()).expect("it is written");
         let config = linden::config::Config::load(Some(file.path()), []).expect("it is read");
         let edge: EdgeConfig = config.section("web").expect("the keys are known");
+        assert_eq!(edge.trusted_proxies.len(), 2);
         assert!(!edge.access_log);
         assert_eq!(edge.compression, Some(CompressionConfig { bytes_min: 10 }));
         assert!(edge.cors.as_ref().is_some_and(|cors| cors.credentials));

@@ -1,5 +1,4 @@
-//! One request and its response: what its parts (handler, bodies, layers) share, and what it leaves in the log and the
-//! counts.
+//! One request and its response: what its parts (handler, bodies, layers) share, and what it leaves in the counts.
 //!
 //! Made for each request; the layers of this crate find it among the request's extensions.
 
@@ -18,7 +17,7 @@ use hyper::upgrade::OnUpgrade;
 use parking_lot::Mutex;
 
 use crate::connection::Line;
-use crate::pace::{BodyAhead, Moment, WaitedFor};
+use crate::pace::{BodyAhead, WaitedFor};
 use crate::shared::Shared;
 use crate::unread_body::UnreadBody;
 use crate::watch::{TakenRoute, Watch};
@@ -30,7 +29,6 @@ pub(crate) struct Exchange {
     watch: Arc<Watch>,
     /// The request's number on its connection.
     number: u64,
-    began: Moment,
     method: Method,
     /// `None` when the target is a host alone.
     target: Option<PathAndQuery>,
@@ -80,10 +78,9 @@ impl Exchange {
         // The trace of the connection's last request is over.
         linden::set_trace(None);
         let ahead = if request.body().is_end_stream() { BodyAhead::No } else { BodyAhead::Yes };
-        let begun = watch.request_began(line.shared.limits.request_timeout, ahead);
+        let number = watch.request_began(line.shared.limits.request_timeout, ahead);
         Self {
-            number: begun.request,
-            began: begun.at,
+            number,
             method: request.method().clone(),
             target: request.uri().path_and_query().cloned(),
             route: OnceLock::new(),
@@ -173,7 +170,6 @@ impl Exchange {
     /// The response's head goes out.
     pub(crate) fn answered(&self, status: StatusCode) {
         self.line.shared.counts.request_served();
-        self.log(status.as_u16());
         if self.is_upgraded_by(status) {
             self.watch.upgraded(self.number);
         } else {
@@ -221,24 +217,10 @@ impl Exchange {
     /// Nobody is left to answer: the client went away, or the connection's process was ended.
     pub(crate) fn abandoned(&self) {
         self.line.shared.counts.request_abandoned();
-        self.log(0);
     }
 
     fn path(&self) -> &str {
         self.target.as_ref().map_or("", PathAndQuery::path)
-    }
-
-    /// The access log. The path without the query, which may hold secrets; status 0 for a request without a response.
-    fn log(&self, status: u16) {
-        tracing::debug!(
-            target: "linden::gateway::access",
-            method = %self.method,
-            path = self.path(),
-            route = self.route(),
-            status,
-            micros = micros(self.watch.now().saturating_sub(self.began)),
-            "request"
-        );
     }
 
     /// The handler, or the body that it gave, panicked. The panic ends here.
@@ -257,10 +239,6 @@ impl Exchange {
             std::mem::forget(nested);
         }
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn panic_text(payload: &(dyn Any + Send)) -> &str {

@@ -157,7 +157,7 @@ impl Gateway {
     /// The socket is closed, after those who already wait at it are let in as far as there is room; requests that are being served end, and their
     /// responses say `connection: close`; idle connections are closed at once, those that have not sent anything yet after
     /// one second. WebSockets get a close frame with code 1001, and have 5 s to answer it; event streams end. What is left
-    /// after `grace` is ended. Afterwards the address is free and the gateway cannot be started
+    /// after `grace` is ended, and the log says how many connections that were. Afterwards the address is free and the gateway cannot be started
     /// again. A second drain waits for the same end; a handler of this gateway that drains it waits for itself until the
     /// grace is over.
     pub async fn drain(&self, grace: Duration) -> Drained {
@@ -169,10 +169,19 @@ impl Gateway {
         }
         drop(self.shared.door.acquire().await);
         let connections = self.shared.connections.lock().clone();
-        match connections {
+        let drained = match connections {
             Some(connections) => connections.drain(grace).no_timeout().await.unwrap_or_default(),
             None => Drained::default(),
+        };
+        if drained.cut > 0 {
+            tracing::warn!(
+                target: "linden::gateway",
+                listen = %self.local_addr(),
+                cut = drained.cut,
+                "the drain's grace was over: connections were cut off"
+            );
         }
+        drained
     }
 
     /// What the gateway has done, and holds now.

@@ -120,8 +120,8 @@
 //!
 //! # Around the routes
 //!
-//! [`EdgeConfig`] lays layers around a router by configuration: request ids, trace context, the access log, CORS, a rate
-//! limit, a concurrency limit, compression, and static files. Each is usable alone. [`Hosts`] puts several routers behind one
+//! [`EdgeConfig`] lays layers around a router by configuration: trusted proxies, request ids, trace context, the access log,
+//! CORS, a rate limit, a concurrency limit, compression, and static files. Each is usable alone. [`Hosts`] puts several routers behind one
 //! gateway, and [`NamedRouters`] does so by `linden.toml`.
 //!
 //! # Connections that last
@@ -139,9 +139,8 @@
 //!
 //! # Log
 //!
-//! One event at debug level a request, target `linden::gateway::access`: method, path without its query, route, status (0:
-//! nobody was left to answer), and the microseconds until the response's head. Errors have the target `linden::gateway`.
-//! The access log proper is a layer, [`AccessLog`].
+//! Requests are logged by a layer, [`AccessLog`]. What goes wrong (a handler that panics, a connection that breaks off, a
+//! drain that cuts connections) has the target `linden::gateway`.
 //!
 //! # When not to use this
 //!
@@ -151,6 +150,7 @@
 mod acceptor;
 mod access_log;
 mod buckets;
+mod client_addr;
 mod compression;
 mod concurrency;
 mod connection;
@@ -195,6 +195,7 @@ mod wire;
 
 pub use access_log::{AccessLog, Logged, LoggedRoute};
 pub use axum;
+pub use client_addr::{ClientAddr, ProxiedRoute, ProxyNet, ProxyNetError, TrustedProxies};
 pub use compression::{Compressible, CompressionConfig};
 pub use concurrency::{ConcurrencyConfig, ConcurrencyLimit, ConcurrencyLimited};
 pub use connections::Drained;

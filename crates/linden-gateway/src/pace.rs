@@ -151,14 +151,13 @@ impl Pace {
         }
     }
 
-    /// A head is complete, and its handler begins.
-    pub(crate) fn request_began(&mut self, timeout: Duration, body: BodyAhead) -> Begun {
+    /// A head is complete, and its handler begins. Returns the request's number on the connection.
+    pub(crate) fn request_began(&mut self, timeout: Duration, body: BodyAhead) -> u64 {
         self.request += 1;
-        let at = self.at_work;
-        self.phase = Phase::Handling { since: at, timeout: Some(timeout) };
+        self.phase = Phase::Handling { since: self.at_work, timeout: Some(timeout) };
         self.body_unread = body == BodyAhead::Yes;
         self.body_awaited = None;
-        Begun { request: self.request, at }
+        self.request
     }
 
     /// The route has a time limit of its own, or none.
@@ -379,14 +378,6 @@ impl Pace {
     fn is_write_stalled(&self, now: Moment) -> bool {
         self.write_blocked.is_some_and(|since| since.saturating_add(self.timeouts.idle) <= now)
     }
-}
-
-/// A request that was begun.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Begun {
-    /// Its number on the connection.
-    pub(crate) request: u64,
-    pub(crate) at: Moment,
 }
 
 /// Whether a request has a body that is still to come.

@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use http::StatusCode;
 use http::request::Parts;
 
-/// The address of the client, or of the proxy in front of it. An extractor.
+/// The address of the client, or of the proxy in front of it. An extractor. [`crate::ClientAddr`] is the client's own.
 ///
 /// # Examples
 /// ```

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,7 +19,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::buckets::{Buckets, Quota, Taken};
-use crate::peer::PeerAddr;
+use crate::client_addr::ClientAddr;
 use crate::refusal::Refusal;
 
 /// Default of [`RateConfig::keys_max`].
@@ -39,7 +39,7 @@ pub struct RateConfig {
     /// Default: `requests`. At least 1.
     #[serde(default)]
     pub burst: Option<u32>,
-    /// What a client is told by. Default: the peer's address.
+    /// What a client is told by. Default: its address.
     #[serde(default)]
     pub key: RateKey,
     /// Clients that are told apart at once. A client is forgotten when it has rested; newcomers beyond share one rate.
@@ -55,9 +55,10 @@ fn keys_max() -> usize {
 /// What a client is told by.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum RateKey {
-    /// `"peer"`: its address; of IPv6 the network of 64 bits. Behind a proxy that is the proxy's.
+    /// `"client"`: its address ([`ClientAddr`]); of IPv6 the network of 64 bits. Behind a proxy that is not
+    /// [trusted](crate::TrustedProxies) that is the proxy's.
     #[default]
-    Peer,
+    Client,
     /// `"header:NAME"`: the field's value, and the address when there is none. A client that may choose the value
     /// escapes its limit: only for fields that a proxy sets or checks.
     Header(HeaderName),
@@ -66,9 +67,9 @@ pub enum RateKey {
 impl<'de> Deserialize<'de> for RateKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let wrong = || de::Error::custom("the key of a rate is \"peer\" or \"header:NAME\"");
+        let wrong = || de::Error::custom("the key of a rate is \"client\" or \"header:NAME\"");
         match text.split_once(':') {
-            None if text == "peer" => Ok(Self::Peer),
+            None if text == "client" => Ok(Self::Client),
             Some(("header", name)) => name.parse().map(Self::Header).map_err(|_| wrong()),
             _ => Err(wrong()),
         }
@@ -88,7 +89,7 @@ impl<'de> Deserialize<'de> for RateKey {
 ///     requests: 5,
 ///     per: Duration::from_secs(60),
 ///     burst: None,
-///     key: RateKey::Peer,
+///     key: RateKey::Client,
 ///     keys_max: 10_000,
 /// };
 /// let router: Router =
@@ -158,8 +159,8 @@ impl fmt::Debug for RateLimit {
 }
 
 /// The network that a client's address stands for.
-fn network(peer: SocketAddr) -> u128 {
-    match peer.ip().to_canonical() {
+fn network(client: IpAddr) -> u128 {
+    match client.to_canonical() {
         IpAddr::V4(ip) => u128::from(ip.to_bits()),
         IpAddr::V6(ip) => ip.to_bits() >> 64 << 64,
     }
@@ -169,15 +170,15 @@ impl Shared {
     /// Keys are kept as their hash under a secret of this limit's own: of one size, and no client can choose one.
     fn key(&self, parts: &Parts) -> u64 {
         let told = match &self.key {
-            Key::Config(RateKey::Peer) => None,
+            Key::Config(RateKey::Client) => None,
             Key::Config(RateKey::Header(name)) => {
                 parts.headers.get(name).map(|value| self.hasher.hash_one(value.as_bytes()))
             }
             Key::Function(key_of) => key_of(parts).map(|key| self.hasher.hash_one(key)),
         };
         told.unwrap_or_else(|| {
-            let peer = parts.extensions.get::<PeerAddr>();
-            self.hasher.hash_one(peer.map(|&PeerAddr(peer)| network(peer)))
+            let client = ClientAddr::of(&parts.extensions);
+            self.hasher.hash_one(client.map(|ClientAddr(client)| network(client)))
         })
     }
 
@@ -265,19 +266,19 @@ mod tests {
     #[test]
     fn an_ipv6_client_is_its_network_and_a_mapped_one_its_ipv4_address() {
         let of = |text: &str| network(text.parse().expect("an address"));
-        assert_eq!(of("[2001:db8:1:2::1]:1"), of("[2001:db8:1:2:ffff::9]:2"));
-        assert_ne!(of("[2001:db8:1:2::1]:1"), of("[2001:db8:1:3::1]:1"));
-        assert_eq!(of("[::ffff:192.0.2.1]:1"), of("192.0.2.1:2"));
-        assert_ne!(of("192.0.2.1:1"), of("192.0.2.2:1"));
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
     }
 
     #[test]
-    fn a_key_is_the_peer_or_a_header() {
+    fn a_key_is_the_client_or_a_header() {
         let key = |text: &str| serde_json::from_str::<RateKey>(&format!("\"{text}\""));
-        assert_eq!(key("peer").ok(), Some(RateKey::Peer));
+        assert_eq!(key("client").ok(), Some(RateKey::Client));
         let header = HeaderName::from_static("x-api-key");
         assert_eq!(key("header:X-Api-Key").ok(), Some(RateKey::Header(header)));
-        for text in ["", "Peer", "header", "header:", "header:a b", "cookie:x"] {
+        for text in ["", "peer", "header", "header:", "header:a b", "cookie:x"] {
             let error = key(text).expect_err(text).to_string();
             assert!(error.contains("\"header:NAME\""), "{error}");
         }

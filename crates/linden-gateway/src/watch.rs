@@ -13,7 +13,7 @@ use http::Method;
 use linden::Node;
 use parking_lot::Mutex;
 
-use crate::pace::{Begun, BodyAhead, Closing, DrainNow, Due, Moment, Pace, Timeouts, WaitedFor};
+use crate::pace::{BodyAhead, Closing, DrainNow, Due, Moment, Pace, Timeouts, WaitedFor};
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Watch {
         self.pace.lock().read(self.now());
     }
 
-    pub(crate) fn request_began(&self, timeout: Duration, body: BodyAhead) -> Begun {
+    pub(crate) fn request_began(&self, timeout: Duration, body: BodyAhead) -> u64 {
         self.pace.lock().request_began(timeout, body)
     }
 

@@ -7,11 +7,13 @@ use linden_gateway::axum::Router;
 use linden_gateway::axum::http::request::Parts;
 use linden_gateway::axum::routing::get;
 use linden_gateway::{
-    ConcurrencyConfig, ConcurrencyLimit, EdgeConfig, Limits, RateConfig, RateKey, RateLimit,
+    ClientAddr, ConcurrencyConfig, ConcurrencyLimit, EdgeConfig, Limits, RateConfig, RateKey,
+    RateLimit,
 };
 use tokio::sync::Semaphore;
 
 use crate::client::{Client, get as get_of};
+use crate::log;
 use crate::served::{Served, serve, until_true};
 
 /// A time that no test waits for.
@@ -112,7 +114,7 @@ fn rate(requests: u32, key: RateKey) -> RateConfig {
 #[linden::test]
 async fn a_client_above_its_rate_is_told_when_to_come_again() {
     let router = Router::new().route("/", get(async || "hello"));
-    let edge = EdgeConfig { rate: Some(rate(2, RateKey::Peer)), ..EdgeConfig::default() };
+    let edge = EdgeConfig { rate: Some(rate(2, RateKey::Client)), ..EdgeConfig::default() };
     let served = serve(edge.wrap(router).expect("sound"), Limits::default()).await;
     let mut client = Client::of(&served.gateway).await;
     assert_eq!(client.get("/").await.text(), "hello");
@@ -126,13 +128,53 @@ async fn a_client_above_its_rate_is_told_when_to_come_again() {
     assert!(!response.closes() && response.header("x-request-id").is_some());
 }
 
+// proves: GATE-60
+#[linden::test]
+async fn clients_behind_a_trusted_proxy_are_limited_and_logged_each_for_itself() {
+    log::keep();
+    for (trusted, statuses) in [("127.0.0.1", [200, 200, 429]), ("192.0.2.0/24", [200, 429, 429])] {
+        let router =
+            Router::new().route("/", get(async |ClientAddr(ip): ClientAddr| ip.to_string()));
+        let edge = EdgeConfig {
+            trusted_proxies: vec![trusted.parse().expect("a network")],
+            rate: Some(rate(1, RateKey::Client)),
+            ..EdgeConfig::default()
+        };
+        let served = serve(edge.wrap(router).expect("sound"), Limits::default()).await;
+        let mut proxy = Client::of(&served.gateway).await;
+        for (client, status) in
+            ["198.51.100.1", "198.51.100.2", "198.51.100.1"].iter().zip(statuses)
+        {
+            let id = format!("via-{trusted}-{client}-{status}");
+            proxy
+                .send(format!(
+                    "GET / HTTP/1.1\r\nhost: test\r\nx-forwarded-for: 192.0.2.9, {client}\r\nx-request-id: {id}\r\n\r\n"
+                ))
+                .await;
+            let response = proxy.response().await;
+            assert_eq!(response.status, status, "{trusted} {client}");
+            let expected = if trusted == "127.0.0.1" { client } else { "127.0.0.1" };
+            if status == 200 {
+                assert_eq!(response.text(), expected);
+            }
+            let field = format!("request_id=\"{id}\"");
+            until_true(|| {
+                log::lines_with(&field)
+                    .iter()
+                    .any(|line| line.contains(&format!("client={expected}")))
+            })
+            .await;
+        }
+    }
+}
+
 // proves: GATE-45
 #[linden::test]
 async fn clients_are_told_apart_by_a_header_or_a_function() {
     let by_header = RateKey::Header("x-api-key".parse().expect("a name"));
     let of_path = |parts: &Parts| parts.uri.query().map(str::to_owned);
     for limit in
-        [RateLimit::new(&rate(1, by_header)), RateLimit::by(&rate(1, RateKey::Peer), of_path)]
+        [RateLimit::new(&rate(1, by_header)), RateLimit::by(&rate(1, RateKey::Client), of_path)]
     {
         let router = Router::new().route("/", get(async || "hello")).layer(limit.clone());
         let served = serve(router, Limits::default()).await;

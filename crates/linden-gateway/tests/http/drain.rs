@@ -12,6 +12,7 @@ use linden_gateway::{Drained, Gateway, Limits};
 use tokio::sync::Semaphore;
 
 use crate::client::{Client, get as get_of};
+use crate::log;
 use crate::served::{Served, serve, turn, until};
 
 /// A grace that no test waits for.
@@ -82,10 +83,14 @@ async fn a_drain_lets_requests_end_closes_idle_connections_and_refuses_new_ones(
 // proves: GATE-07
 #[linden::test]
 async fn what_is_left_after_the_grace_is_cut() {
+    log::keep();
     let slow = slow().await;
     let mut busy = slow.in_flight().await;
     let drained = slow.drain(Duration::from_millis(20)).await.expect("the drain ends");
     assert_eq!((drained.ended, drained.cut), (0, 1));
+    let lines = log::lines_with(&format!("listen={}", slow.served.gateway.local_addr()));
+    assert!(lines.len() == 1 && lines[0].starts_with("WARN"), "{lines:?}");
+    assert!(lines[0].contains("cut=1"), "{lines:?}");
     busy.closed().await;
     let stats = slow.served.gateway.stats();
     assert_eq!((stats.connections_open, stats.requests_abandoned), (0, 1));

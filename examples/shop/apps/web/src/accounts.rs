@@ -1,10 +1,10 @@
 //! `POST /register`, `/login`, `/token/refresh`, `/logout`, `/logout/everywhere`, and who it is that asks.
 //!
-//! Attempts are counted by the address of the connection. Behind a proxy that is the proxy's, so all
-//! of its clients share their attempts: there the proxy has to limit them.
+//! Attempts are counted by the address of the client. Behind a proxy that is the proxy's, so that all
+//! of its clients share their attempts, unless web.edge.trusted_proxies has it.
 
 use linden_gateway::{
-    PeerAddr,
+    ClientAddr,
     axum::{
         Json,
         extract::FromRequestParts,
@@ -28,10 +28,10 @@ pub(crate) struct Registered {
 }
 
 pub(crate) async fn register(
-    PeerAddr(peer): PeerAddr,
+    ClientAddr(client): ClientAddr,
     Body(user): Body<NewUser>,
 ) -> Result<(StatusCode, Json<Registered>), ApiError> {
-    let user_id = AuthService::named().register(user.name, user.password, peer.ip()).await??;
+    let user_id = AuthService::named().register(user.name, user.password, client).await??;
     Ok((StatusCode::CREATED, Json(Registered { user_id })))
 }
 
@@ -65,11 +65,11 @@ impl From<Session> for LoggedIn {
 }
 
 pub(crate) async fn log_in(
-    PeerAddr(peer): PeerAddr,
+    ClientAddr(client): ClientAddr,
     Body(credentials): Body<Credentials>,
 ) -> Result<Json<LoggedIn>, ApiError> {
     let Credentials { name, password } = credentials;
-    let session = AuthService::named().log_in(name, password, peer.ip()).await??;
+    let session = AuthService::named().log_in(name, password, client).await??;
     Ok(Json(session.into()))
 }
 

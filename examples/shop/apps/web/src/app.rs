@@ -60,13 +60,7 @@ impl Application for WebApp {
     /// Requests that were begun are answered while the services still run; new ones are refused.
     async fn prepare_stop(&self) {
         if let Some(running) = self.running.get() {
-            let drained = running.gateway.drain(running.drain_grace).await;
-            if drained.cut > 0 {
-                tracing::warn!(
-                    cut = drained.cut,
-                    "requests were cut off: web.drain_grace was over"
-                );
-            }
+            running.gateway.drain(running.drain_grace).await;
         }
     }
 }

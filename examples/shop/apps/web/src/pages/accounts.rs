@@ -2,7 +2,7 @@
 
 use askama::Template;
 use linden_gateway::{
-    PeerAddr,
+    ClientAddr,
     axum::{
         Form,
         extract::Query,
@@ -75,7 +75,7 @@ pub(super) async fn log_in_form(visitor: Visitor, Query(asked): Query<Asked>) ->
 /// Makes an account and logs in.
 pub(super) async fn register(
     visitor: Visitor,
-    PeerAddr(peer): PeerAddr,
+    ClientAddr(client): ClientAddr,
     headers: HeaderMap,
     Form(sent): Form<Sent>,
 ) -> Result<Response, ApiError> {
@@ -89,10 +89,10 @@ pub(super) async fn register(
         }
     };
     let auth = AuthService::named();
-    if let Err(error) = auth.register(name.clone(), password, peer.ip()).await? {
+    if let Err(error) = auth.register(name.clone(), password, client).await? {
         return page.answer(error);
     }
-    match auth.log_in(name.clone(), sent.password, peer.ip()).await? {
+    match auth.log_in(name.clone(), sent.password, client).await? {
         Ok(session) => Ok(enter(session, name, &headers, page.next)),
         Err(error) => page.answer(error),
     }
@@ -100,7 +100,7 @@ pub(super) async fn register(
 
 pub(super) async fn log_in(
     visitor: Visitor,
-    PeerAddr(peer): PeerAddr,
+    ClientAddr(client): ClientAddr,
     headers: HeaderMap,
     Form(sent): Form<Sent>,
 ) -> Result<Response, ApiError> {
@@ -109,7 +109,7 @@ pub(super) async fn log_in(
     let Ok(name) = UserName::new(&sent.name) else {
         return page.answer(AuthError::WrongCredentials);
     };
-    match AuthService::named().log_in(name.clone(), sent.password, peer.ip()).await? {
+    match AuthService::named().log_in(name.clone(), sent.password, client).await? {
         Ok(session) => Ok(enter(session, name, &headers, page.next)),
         Err(error) => page.answer(error),
     }
