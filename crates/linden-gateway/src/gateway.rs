@@ -21,7 +21,7 @@ use crate::limits::{LimitError, Limits};
 use crate::route_limits::NoteRoute;
 use crate::shared::Shared;
 use crate::stats::{Counts, GatewayStats};
-use crate::tls::Tls;
+use crate::tls::{self, Tls};
 
 /// Connections that the operating system keeps for us until they are accepted; it may have a lower limit of its own.
 const BACKLOG: i32 = 1024;
@@ -135,8 +135,8 @@ impl Gateway {
         self.shared.local_addr
     }
 
-    /// The gateway's processes as a child of a supervisor: an acceptor, and the keeper of the connections. They may be
-    /// restarted, each for itself or both, and go on with the same socket; a restart of the acceptor leaves open
+    /// The gateway's processes as a child of a supervisor: an acceptor, the keeper of the connections and, with TLS, one that
+    /// looks for renewed certificates. They may be restarted, each for itself or all, and go on with the same socket; a restart of the acceptor leaves open
     /// connections alone.
     ///
     /// One child of a gateway runs at a time.
@@ -145,10 +145,15 @@ impl Gateway {
         let shared = self.shared.clone();
         supervisor_child(&format!("gateway {}", shared.local_addr), move || {
             let (keeper, acceptor) = (shared.clone(), shared.clone());
-            Supervisor::one_for_one()
+            let supervisor = Supervisor::one_for_one()
                 .intensity(RESTARTS_MAX, RESTARTS_PERIOD)
                 .child(child("connections", move || Connections::new(keeper.clone())))
-                .child(process_child("acceptor", move |cx| acceptor::accept(cx, acceptor.clone())))
+                .child(process_child("acceptor", move |cx| acceptor::accept(cx, acceptor.clone())));
+            match shared.tls.clone().filter(Tls::is_renewed) {
+                Some(tls) => supervisor
+                    .child(process_child("certificates", move |cx| tls::renew(cx, tls.clone()))),
+                None => supervisor,
+            }
         })
     }
 

@@ -1,4 +1,4 @@
-//! TLS: certificates from files, chosen by the name that a client asks for, and read again on demand.
+//! TLS: certificates from files, chosen by the name that a client asks for, and read again when they change or on demand.
 //!
 //! rustls does TLS 1.2 and 1.3, with `ring` for the mathematics: aws-lc-rs takes a C toolchain with CMake and several
 //! times its time to build. A reload reads and checks everything before it swaps anything; handshakes that have begun and
@@ -6,12 +6,14 @@
 
 mod certificates;
 mod error;
+mod renewal;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -22,10 +24,14 @@ use tokio_rustls::{Accept, TlsAcceptor};
 use crate::socket::Tcp;
 use certificates::Certificates;
 pub use error::TlsError;
+use renewal::Stamps;
+pub(crate) use renewal::renew;
 
 /// What HTTP/2 and HTTP/1.1 are called in the handshake.
 pub(crate) const ALPN_HTTP2: &[u8] = b"h2";
 const ALPN_HTTP1: &[u8] = b"http/1.1";
+/// Default of [`TlsConfig::reload_every`].
+const RELOAD_EVERY: Duration = Duration::from_secs(60);
 
 /// The certificates of a gateway, as they stand in `linden.toml`:
 ///
@@ -43,6 +49,22 @@ const ALPN_HTTP1: &[u8] = b"http/1.1";
 pub struct TlsConfig {
     /// At least one.
     pub certificates: Vec<CertificateFiles>,
+    /// How often the gateway looks whether the files have changed, and reads them again if so; those that do not do are
+    /// warned of, and the old ones served on. `0s`: never, only [`Tls::reload`]. Default: 1 min.
+    #[serde(default = "reload_every", with = "linden::config::duration")]
+    pub reload_every: Duration,
+}
+
+fn reload_every() -> Duration {
+    RELOAD_EVERY
+}
+
+impl TlsConfig {
+    /// These certificates, with defaults for the rest.
+    #[must_use]
+    pub fn new(certificates: impl IntoIterator<Item = CertificateFiles>) -> Self {
+        Self { certificates: certificates.into_iter().collect(), reload_every: RELOAD_EVERY }
+    }
 }
 
 /// The files of one certificate, in PEM.
@@ -70,7 +92,7 @@ pub struct CertificateFiles {
 ///     Ok((gateway, tls))
 /// }
 ///
-/// /// When the files have changed. What cannot be read leaves everything as it is.
+/// /// Without waiting for the gateway to look. What cannot be read leaves everything as it is.
 /// fn renew(tls: &Tls) {
 ///     if let Err(error) = tls.reload() {
 ///         eprintln!("{error}");
@@ -84,6 +106,8 @@ pub struct Tls {
 
 struct Share {
     config: TlsConfig,
+    /// Of the files when they were last read, with success or without.
+    stamps: Mutex<Stamps>,
     present: Arc<Present>,
     acceptor: TlsAcceptor,
 }
@@ -100,10 +124,12 @@ impl Tls {
     /// [`TlsError`], which names the file and the mend.
     pub fn load(config: TlsConfig) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
+        // Before the files: what changes meanwhile is seen as a change.
+        let stamps = Mutex::new(Stamps::read(&config));
         let certificates = Certificates::read(&config, &provider)?;
         let present = Arc::new(Present(RwLock::new(Arc::new(certificates))));
         let acceptor = TlsAcceptor::from(Arc::new(server_config(provider, present.clone())?));
-        Ok(Self { share: Arc::new(Share { config, present, acceptor }) })
+        Ok(Self { share: Arc::new(Share { config, stamps, present, acceptor }) })
     }
 
     /// Reads the files again. New handshakes get what is in them now, all of it at once; open connections go on with the
@@ -113,10 +139,16 @@ impl Tls {
     /// [`TlsError`]. Then nothing has changed.
     pub fn reload(&self) -> Result<(), TlsError> {
         let provider = self.share.acceptor.config().crypto_provider().clone();
+        *self.share.stamps.lock() = Stamps::read(&self.share.config);
         let certificates = Certificates::read(&self.share.config, &provider)?;
         *self.share.present.0.write() = Arc::new(certificates);
         tracing::info!(target: "linden::gateway", "the certificates were read again");
         Ok(())
+    }
+
+    /// Whether a process is to look for changes.
+    pub(crate) fn is_renewed(&self) -> bool {
+        !self.share.config.reload_every.is_zero()
     }
 
     /// Shakes hands.

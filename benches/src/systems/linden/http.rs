@@ -21,7 +21,7 @@ pub(super) fn serve(variant: Variant, params: Params) -> Result<Vec<Metric>, Uns
     let mut gateway = Gateway::builder(addr, hello::router());
     if cover == Cover::Tls {
         let files = CertificateFiles { cert: certificate.cert(), key: certificate.key() };
-        let tls = Tls::load(TlsConfig { certificates: vec![files] });
+        let tls = Tls::load(TlsConfig::new([files]));
         gateway = gateway.tls(tls.expect("the certificate was just made"));
     }
     let gateway = gateway.bind().expect("there is a free port");

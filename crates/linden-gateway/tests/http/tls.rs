@@ -20,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::client::Client;
 use crate::log;
-use crate::served::{short, until};
+use crate::served::{short, turn, until, until_true};
 
 /// A directory of certificates that sign themselves, and those that a client trusts.
 struct Authority {
@@ -107,7 +107,7 @@ async fn serve(tls: &Tls, limits: Limits) -> (Gateway, SupervisorRef) {
 }
 
 fn load(certificates: &[CertificateFiles]) -> Result<Tls, TlsError> {
-    Tls::load(TlsConfig { certificates: certificates.to_vec() })
+    Tls::load(TlsConfig::new(certificates.iter().cloned()))
 }
 
 /// One request for the last response of an HTTP/1.1 connection.
@@ -194,6 +194,30 @@ async fn a_reload_is_for_new_handshakes_and_changes_nothing_when_it_fails() {
     authority.connect(&gateway, "a.example", &[]).await.expect_err("it is gone");
     renewed.connect(&gateway, "b.example", &[]).await.expect("it is there");
     assert!(hello(&mut old).await.ends_with("hello"));
+}
+
+// proves: GATE-61
+#[linden::test]
+async fn renewed_certificates_are_served_without_a_call() {
+    log::keep();
+    let mut authority = Authority::new();
+    let files = authority.issue("a", &["a.example"]);
+    let config =
+        TlsConfig { reload_every: Duration::from_millis(5), ..TlsConfig::new([files.clone()]) };
+    let tls = Tls::load(config).expect("it is sound");
+    let (gateway, _supervisor) = serve(&tls, Limits::default()).await;
+    let mut renewed = Authority::new();
+    let new = renewed.issue("b", &["renewed.example"]);
+    // The key is not the new one's yet: that is warned of once, and the old pair is served on.
+    std::fs::rename(&new.cert, &files.cert).expect("it is moved");
+    let warnings = || log::lines_with(&files.key.display().to_string()).len();
+    until_true(|| warnings() == 1).await;
+    authority.connect(&gateway, "a.example", &[]).await.expect("nothing has changed");
+    std::fs::rename(&new.key, &files.key).expect("it is moved");
+    while renewed.connect(&gateway, "renewed.example", &[]).await.is_err() {
+        turn().await;
+    }
+    assert_eq!(warnings(), 1);
 }
 
 // proves: GATE-29
