@@ -50,7 +50,7 @@ fn with_flags(mut node: NodeBuilder, args: &RunArgs) -> NodeBuilder {
 
 /// The only thing on standard output; the log goes to standard error.
 fn announce(ready: &Ready, web: &WebApp) {
-    let url = web.local_addr().map_or_else(String::new, |address| format!("http://{address}/"));
+    let url = web.url().unwrap_or_default();
     let text = format!(
         "{} is ready after {:.0?}\n  \
          workers       {}\n  \

@@ -7,7 +7,7 @@ use std::{
 };
 
 use linden::prelude::*;
-use linden_gateway::{Gateway, Limits};
+use linden_gateway::{EdgeConfig, Gateway, Limits, RouteConfig, Tls, TlsConfig};
 use serde::Deserialize;
 
 use crate::{
@@ -24,6 +24,7 @@ pub struct WebApp {
 #[derive(Debug)]
 struct Running {
     gateway: Gateway,
+    scheme: &'static str,
     drain_grace: Duration,
 }
 
@@ -33,6 +34,13 @@ impl WebApp {
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.running.get().map(|running| running.gateway.local_addr())
+    }
+
+    /// Where its first page is; `None` before it is started.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        let running = self.running.get()?;
+        Some(format!("{}://{}/", running.scheme, running.gateway.local_addr()))
     }
 }
 
@@ -46,9 +54,15 @@ impl Application for WebApp {
     /// come during a restart of the gateway wait in the socket.
     fn start(&self, config: WebConfig) -> Result<Supervisor, BoxError> {
         let chaos = if config.chaos { Chaos::On } else { Chaos::Off };
-        let gateway = Gateway::bind(config.listen, routes::router(chaos), config.limits)?;
+        let router = config.edge.wrap(routes::router(chaos, &config.routes)?)?;
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        let mut gateway = Gateway::builder(config.listen, router).limits(config.limits);
+        if let Some(tls) = config.tls {
+            gateway = gateway.tls(Tls::load(tls)?);
+        }
+        let gateway = gateway.bind()?;
         let child = gateway.child();
-        let running = Running { gateway, drain_grace: config.drain_grace };
+        let running = Running { gateway, scheme, drain_grace: config.drain_grace };
         self.running.set(running).map_err(|_| "the application web is started twice")?;
         Ok(Supervisor::one_for_one()
             .name("web_sup")
@@ -74,8 +88,14 @@ pub struct WebConfig {
     /// How long requests that were begun may take when the node stops; `10s`.
     #[serde(with = "linden::config::duration")]
     pub drain_grace: Duration,
+    /// Certificates; without them, all is in cleartext.
+    pub tls: Option<TlsConfig>,
     /// What one connection may use.
     pub limits: Limits,
+    /// What stands around the routes: proxies that are trusted, the access log, limits on load, and so on.
+    pub edge: EdgeConfig,
+    /// Which part of the shop (`shop`, `api` or `pages`) is at which host and path; by default all of it at `/` of all hosts.
+    pub routes: Vec<RouteConfig>,
     /// Whether anybody may make services suffer, by `POST /chaos/billing`; for tests and demonstrations.
     pub chaos: bool,
 }
@@ -85,7 +105,10 @@ impl Default for WebConfig {
         WebConfig {
             listen: (Ipv4Addr::LOCALHOST, 4000).into(),
             drain_grace: 10.secs(),
+            tls: None,
             limits: Limits::default(),
+            edge: EdgeConfig::default(),
+            routes: Vec::new(),
             chaos: false,
         }
     }

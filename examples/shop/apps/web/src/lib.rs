@@ -5,7 +5,7 @@
 //! a service that was restarted in between is simply there again. Services that are dead or
 //! overloaded become a 503 with `Retry-After`, in one place (`error.rs`).
 //!
-//! Absent on purpose: business rules (the services have them), TLS.
+//! Absent on purpose: business rules; the services have them.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 //! What is served where.
 
 use linden_gateway::{
-    RouteLimits,
+    NamedRouters, RouteConfig, RouteError, RouteLimits,
     axum::{
         Router,
         http::StatusCode,
@@ -18,8 +18,26 @@ pub(crate) enum Chaos {
     Off,
 }
 
-/// Every route of the shop; the first page lists them for people. Those of `chaos` are there on demand.
-pub(crate) fn router(chaos: Chaos) -> Router {
+/// What is served: the whole shop, or its parts where the configuration wants them, `shop`, `api` and `pages`.
+pub(crate) fn router(chaos: Chaos, places: &[RouteConfig]) -> Result<Router, RouteError> {
+    let shop = whole(api(chaos).merge(pages::router()));
+    if places.is_empty() {
+        return Ok(shop);
+    }
+    NamedRouters::new()
+        .add("shop", shop)
+        .add("api", whole(api(chaos)))
+        .add("pages", whole(pages::router()))
+        .place(places)
+}
+
+/// With an answer to requests for what is not there.
+fn whole(routes: Router) -> Router {
+    routes.fallback(pages::no_route)
+}
+
+/// Every route for programs; the first page lists them for people. Those of `chaos` are there on demand.
+fn api(chaos: Chaos) -> Router {
     // A file may be of any length: it is read as a stream, and its client is waited for as long as it sends.
     let of_files = RouteLimits::new().unlimited_body().no_request_timeout();
     // An event stream goes on until its client leaves.
@@ -52,10 +70,7 @@ pub(crate) fn router(chaos: Chaos) -> Router {
         Chaos::On => router.route("/chaos/billing", post(chaos::billing)),
         Chaos::Off => router,
     };
-    router
-        .fallback(pages::no_route)
-        .method_not_allowed_fallback(|| async {
-            ApiError::refused(StatusCode::METHOD_NOT_ALLOWED, "no such method here; see /")
-        })
-        .merge(pages::router())
+    router.method_not_allowed_fallback(|| async {
+        ApiError::refused(StatusCode::METHOD_NOT_ALLOWED, "no such method here; see /")
+    })
 }
