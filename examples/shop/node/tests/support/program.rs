@@ -4,7 +4,9 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
     path::Path,
-    process::{Child, ChildStderr, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
 };
 
 /// A shop that serves.
@@ -14,7 +16,8 @@ pub(crate) struct Program {
     pub(crate) announced: Vec<String>,
     pub(crate) address: SocketAddr,
     stdout: BufReader<ChildStdout>,
-    stderr: BufReader<ChildStderr>,
+    /// Its log, line by line as it comes: a pipe that nobody empties fills up.
+    log: Receiver<String>,
 }
 
 /// How a program ended.
@@ -52,9 +55,15 @@ impl Program {
             .expect("the program starts");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let (lines, log) = mpsc::channel();
+        // Ends with the program.
+        thread::spawn(move || {
+            for line in stderr.lines() {
+                let _ = lines.send(line.expect("text") + "\n");
+            }
+        });
         let nowhere = SocketAddr::from(([0; 4], 0));
-        let mut program =
-            Program { child, announced: Vec::new(), address: nowhere, stdout, stderr };
+        let mut program = Program { child, announced: Vec::new(), address: nowhere, stdout, log };
         while program.address == nowhere {
             program.hear();
         }
@@ -65,9 +74,7 @@ impl Program {
     fn hear(&mut self) {
         let mut line = String::new();
         if self.stdout.read_line(&mut line).expect("text") == 0 {
-            let mut said = String::new();
-            let _ = self.stderr.read_to_string(&mut said);
-            panic!("the shop ended before it served: {said}");
+            panic!("the shop ended before it served: {}", self.log.iter().collect::<String>());
         }
         if let Some((_, address)) = line.trim_end().split_once("http://") {
             self.address = address.trim_end_matches('/').parse().expect("an address");
@@ -84,19 +91,15 @@ impl Program {
 
     /// Waits until the log has this text.
     pub(crate) fn wait_for_log(&mut self, text: &str) {
-        let mut line = String::new();
-        while !line.contains(text) {
-            line.clear();
-            let len = self.stderr.read_line(&mut line).expect("text");
-            assert!(len > 0, "the shop ended without saying {text:?}");
-        }
+        let said = self.log.iter().any(|line| line.contains(text));
+        assert!(said, "the shop ended without saying {text:?}");
     }
 
     /// Waits for its end.
     pub(crate) fn ended(mut self) -> Ended {
-        let (mut stdout, mut stderr) = (String::new(), String::new());
+        let mut stdout = String::new();
         self.stdout.read_to_string(&mut stdout).expect("text");
-        self.stderr.read_to_string(&mut stderr).expect("text");
+        let stderr = self.log.iter().collect();
         let status = self.child.wait().expect("it was started here");
         Ended { code: status.code(), stdout, stderr }
     }
