@@ -4,10 +4,11 @@
 //! own subscriber. The process is looked up when an event is written, not carried in a span, so that logging costs a process
 //! nothing while it does not log. A report ([`crate::report`]) comes whole with its event; this file only frames it.
 
+mod outlet;
+
 use std::error::Error;
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use linden_core::current_process;
 use serde::Serialize;
@@ -21,6 +22,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{LogConfig, LogFormat};
 use crate::events::{CRASH, Carried, SUPERVISOR};
 use crate::report::{CrashReport, SupervisorReport};
+use outlet::Outlet;
 
 /// The field that names the trace of the process that wrote an event, unless the event itself names one.
 const TRACE_ID: &str = "trace_id";
@@ -32,13 +34,28 @@ pub(crate) fn init(config: &LogConfig) {
     let _ = tracing_subscriber::registry().with(filter).with(Lines::new(config.format)).try_init();
 }
 
-fn to_standard_error(line: &str) {
-    // A log that cannot be written must not stop the node.
-    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+/// All logs of this OS process that go to standard error.
+static STANDARD_ERROR: Outlet = Outlet::new();
+
+/// How long the end of a node waits for the log's reader.
+const PATIENCE_AT_END: Duration = Duration::from_secs(1);
+
+/// Waits until what was logged to standard error is written, or for `patience`. The end of a node's stop and of a
+/// `#[linden::main]` do so for a second; a program that ends in another way, as by
+/// [`std::process::exit`], loses what was not written yet.
+pub fn flush(patience: Duration) {
+    STANDARD_ERROR.flush(patience);
+}
+
+pub(crate) fn flush_at_end() {
+    flush(PATIENCE_AT_END);
 }
 
 /// A layer of `tracing` that writes the node's log: each event as one line with pid, name, application and trace of the
 /// process that wrote it, and reports over several lines in the readable format.
+///
+/// Lines for standard error are written by a thread, so that nobody who logs waits for their reader. When more than 1 MiB of
+/// them wait, further ones are dropped; a warning says how many when the log goes on. See [`flush`].
 ///
 /// For programs with a subscriber of their own ([`crate::NodeBuilder::foreign_logging`]), which may filter, or have layers
 /// beside it. Another formatter, such as `tracing_subscriber::fmt`, knows nothing of processes; a layer of the program's own
@@ -62,22 +79,51 @@ fn to_standard_error(line: &str) {
 /// ```
 pub struct Lines {
     format: LogFormat,
-    write: Box<dyn Fn(&str) + Send + Sync>,
+    destination: Destination,
+}
+
+enum Destination {
+    StandardError,
+    Function(Box<dyn Fn(&str) + Send + Sync>),
 }
 
 impl Lines {
     /// Lines of this format on standard error.
     #[must_use]
     pub fn new(format: LogFormat) -> Self {
-        Self { format, write: Box::new(to_standard_error) }
+        Self { format, destination: Destination::StandardError }
     }
 
     /// Gives each event to `write`, its line break included, in place of standard error. It is called by the process that logs,
     /// which waits for it; several may call at once.
     #[must_use]
     pub fn write_to(mut self, write: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        self.write = Box::new(write);
+        self.destination = Destination::Function(Box::new(write));
         self
+    }
+
+    fn write(&self, line: &str) {
+        match &self.destination {
+            Destination::StandardError => {
+                STANDARD_ERROR.write(line, |dropped| self.notice(dropped), std::io::stderr);
+            }
+            Destination::Function(write) => write(line),
+        }
+    }
+
+    /// The line that tells of lines that were dropped.
+    fn notice(&self, dropped: u64) -> String {
+        let at = timestamp(SystemTime::now());
+        let (target, message) = ("linden::log", "lines were dropped: nobody took them in time");
+        match self.format {
+            LogFormat::Readable => format!("{at}  WARN {target}: {message} dropped={dropped}\n"),
+            LogFormat::Json => {
+                let fields = serde_json::json!({
+                    "timestamp": at, "level": "WARN", "target": target, "message": message, "dropped": dropped
+                });
+                format!("{fields}\n")
+            }
+        }
     }
 }
 
@@ -93,12 +139,12 @@ impl<S: Subscriber> Layer<S> for Lines {
             let mut visit = ReportLine { format: self.format, event, line: None };
             event.record(&mut visit);
             if let Some(line) = visit.line {
-                return (self.write)(&line);
+                return self.write(&line);
             }
         }
         let mut fields = Fields::default();
         event.record(&mut fields);
-        (self.write)(&match self.format {
+        self.write(&match self.format {
             LogFormat::Readable => readable(event, &fields),
             LogFormat::Json => json(event, &fields.message, fields.others),
         });

@@ -217,7 +217,9 @@ where
     F: FnOnce(crate::NodeBuilder) -> U,
     U: Future<Output: MainOutput>,
 {
-    linden_core::block_on(body(crate::NodeBuilder::new())).report()
+    let output = linden_core::block_on(body(crate::NodeBuilder::new()));
+    crate::log::flush_at_end();
+    output.report()
 }
 
 /// Runs the body of `#[linden::test]` on a node of its own, which is stopped afterwards.

@@ -9,6 +9,7 @@ use linden_core::{Address, Call, CallError, Node, Reason, reply_channel};
 use super::{NodeError, OnReady};
 use crate::application::controller::{self, BootFailure, Down, Request};
 use crate::error::chain;
+use crate::log;
 
 /// What is known when all applications run.
 #[derive(Clone, Debug)]
@@ -128,6 +129,7 @@ impl Controlled {
     /// Stops the node of a boot that failed: its applications have been stopped.
     pub(super) fn abandon(&self) {
         self.node.stop(self.grace);
+        log::flush_at_end();
     }
 
     /// Stops the applications in reverse order, those that are starting too, then the node.
@@ -145,6 +147,9 @@ impl Controlled {
         let report = self.node.stop(self.grace);
         if report.zombies.is_empty() {
             tracing::info!(target: "linden::node", "node stopped");
+        }
+        log::flush_at_end();
+        if report.zombies.is_empty() {
             return Ok(());
         }
         Err(NodeError::Zombies(report.zombies))

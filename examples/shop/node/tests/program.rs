@@ -9,8 +9,12 @@ mod program;
 
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
+    io::{BufRead as _, BufReader},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
+    process::{Child, Stdio},
+    sync::mpsc,
+    thread,
 };
 
 use http::Client;
@@ -136,6 +140,52 @@ fn the_example_configuration_is_accepted_with_all_its_keys() {
         assert_eq!(Client::connect(shop.address).get("/readyz", &[]).status, 200);
     }
     assert!(directory.path().join("all/billing.redb").exists());
+}
+
+/// A program that is gone when the test is over.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+// proves: APP-13
+#[test]
+fn a_log_that_nobody_reads_stops_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let child = shop(directory.path(), &["--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let Killed(child) = &mut Killed(child);
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let address = stdout.lines().find_map(|line| -> Option<SocketAddr> {
+        line.unwrap().split_once("http://")?.1.trim_end_matches('/').parse().ok()
+    });
+    // More than a pipe and the queue hold: each request is a line of some 200 bytes.
+    let mut client = Client::connect(address.unwrap());
+    let id = "x".repeat(128);
+    for _ in 0..8000 {
+        assert_eq!(client.get("/healthz", &[("x-request-id", &id)]).status, 200);
+    }
+    // What was dropped is told once it is read on.
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let (told, hears) = mpsc::channel();
+    thread::spawn(move || {
+        for line in stderr.lines() {
+            let _ = told.send(line.unwrap());
+        }
+    });
+    let notice = std::iter::from_fn(|| {
+        assert_eq!(client.get("/healthz", &[]).status, 200);
+        Some(hears.try_iter().find(|line| line.contains("linden::log")))
+    });
+    let notice = notice.flatten().next().unwrap();
+    assert!(notice.contains("dropped="), "{notice}");
 }
 
 /// The program ends with this code and says this on one line.
