@@ -39,6 +39,18 @@ pub(crate) const CHROMEDRIVER: Package = Package {
     purpose: "the test in a browser",
 };
 
+/// What runs the programs that the shop is compared with.
+pub(crate) const PYTHON: Package =
+    Package { program: "python3", debian: "python3", purpose: "independent programs" };
+
+/// What fetches packages from PyPI.
+pub(crate) const PIP: Package =
+    Package { program: "pip3", debian: "python3-pip", purpose: "packages from PyPI" };
+
+/// What makes files of a form that the shop reads.
+pub(crate) const ZSTD: Package =
+    Package { program: "zstd", debian: "zstd", purpose: "the comparison of real data" };
+
 /// What [`ensure`] has found or done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ensured {

@@ -5,6 +5,7 @@
 //! reads `N passed, N failed`. Nothing is asked from standard input.
 
 mod loom;
+mod real_data;
 mod steps;
 pub(crate) mod totals;
 

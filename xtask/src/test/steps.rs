@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use super::{Outcome, loom, totals};
+use super::{Outcome, loom, real_data, totals};
 use crate::command::{self, Ended, Log};
 use crate::memcheck::{self, Checked, MemcheckArgs, Tool};
 use crate::packages::{self, CHROMEDRIVER, CHROMIUM, Ensured, VALGRIND};
@@ -56,6 +56,11 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "docs", about: "rustdoc has no warning", run: docs },
     Step { name: "test", about: "unit and integration tests", run: test },
     Step { name: "browser", about: "the shop's pages in headless Chromium", run: browser },
+    Step {
+        name: "real-data",
+        about: "the shop's aggregates of public data beside an independent program's",
+        run: real_data::compare,
+    },
     Step { name: "doctest", about: "examples in documentation", run: doctest },
     Step { name: "program", about: "the README's program runs and ends well", run: program },
     Step { name: "loom", about: "loom tests of linden-core", run: loom::explore },
