@@ -34,7 +34,7 @@ pub(super) fn compare(setting: &Setting<'_>) -> anyhow::Result<Outcome> {
     }
     let directory = setting.workspace.target().join("xtask/real-data");
     let flights = flights(setting, &directory.join("site"))?;
-    let shop = shop(setting)?;
+    let shop = setting.shop()?;
     let files = directory.join("files");
     std::fs::create_dir_all(&files).with_context(|| format!("cannot make {}", files.display()))?;
     let mut check = Command::new(PYTHON.program);
@@ -65,12 +65,4 @@ fn flights(setting: &Setting<'_>, site: &Path) -> anyhow::Result<PathBuf> {
             .context("the flights did not come from PyPI: is there a network?")?;
     }
     Ok(file)
-}
-
-fn shop(setting: &Setting<'_>) -> anyhow::Result<PathBuf> {
-    let build =
-        ["build", "-p", "shop", "--bin", "shop", "--message-format=json-render-diagnostics"];
-    let built = command::build(&mut setting.workspace.cargo(build), setting.log)?;
-    let shop = built.into_iter().find(|executable| executable.target == "shop");
-    Ok(shop.context("cargo built no program named shop")?.path)
 }

@@ -3,12 +3,13 @@
 //! Order: cheap checks first, so that a slip shows early. Steps do not depend on each other; any of them can run
 //! alone. Only `packages` (apt) and cargo itself may use the network; `deny` therefore leaves out advisories.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use super::{Outcome, loom, real_data, totals};
+use super::{Outcome, contract, loom, real_data, totals};
 use crate::command::{self, Ended, Log};
 use crate::memcheck::{self, Checked, MemcheckArgs, Tool};
 use crate::packages::{self, CHROMEDRIVER, CHROMIUM, Ensured, VALGRIND};
@@ -57,6 +58,11 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "test", about: "unit and integration tests", run: test },
     Step { name: "browser", about: "the shop's pages in headless Chromium", run: browser },
     Step {
+        name: "contract",
+        about: "the shop's answers beside its OpenAPI document, by Schemathesis",
+        run: contract::play,
+    },
+    Step {
         name: "real-data",
         about: "the shop's aggregates of public data beside an independent program's",
         run: real_data::compare,
@@ -78,6 +84,15 @@ impl Setting<'_> {
     /// Runs cargo; an exit code other than 0 is an error.
     fn cargo(&self, args: &[&str]) -> anyhow::Result<()> {
         command::run(&mut self.workspace.cargo(args), self.log)
+    }
+
+    /// The built program `shop`.
+    pub(super) fn shop(&self) -> anyhow::Result<PathBuf> {
+        let args =
+            ["build", "-p", "shop", "--bin", "shop", "--message-format=json-render-diagnostics"];
+        let built = command::build(&mut self.workspace.cargo(args), self.log)?;
+        let shop = built.into_iter().find(|executable| executable.target == "shop");
+        Ok(shop.context("cargo built no program named shop")?.path)
     }
 }
 

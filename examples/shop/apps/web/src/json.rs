@@ -20,6 +20,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(|rejection| ApiError::refused(rejection.status(), rejection.body_text()))?;
+        // Serde would take an array for an object whose fields it lists in their order.
+        if bytes.trim_ascii_start().starts_with(b"[") {
+            let words = "an object is expected, not an array";
+            return Err(ApiError::refused(StatusCode::UNPROCESSABLE_ENTITY, words));
+        }
         serde_json::from_slice(&bytes).map(Body).map_err(|error| {
             // JSON that breaks a rule of ours is understood and refused.
             let status = match error.classify() {

@@ -16,6 +16,7 @@ mod error;
 mod files;
 mod health;
 mod json;
+mod openapi;
 mod orders;
 mod pages;
 mod payments;

@@ -9,7 +9,7 @@ use linden_gateway::{
     },
 };
 
-use crate::{accounts, chaos, error::ApiError, files, health, orders, pages, payments};
+use crate::{accounts, chaos, error::ApiError, files, health, openapi, orders, pages, payments};
 
 /// Whether services may be made to suffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,7 @@ fn api(chaos: Chaos) -> Router {
         .route("/jobs/{id}/report", get(files::report))
         .route("/jobs/{id}/report.csv", get(files::report_csv))
         .route("/jobs/{id}/report.svg", get(files::report_svg))
+        .route("/openapi.json", get(openapi::document))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));
     let router = match chaos {

@@ -374,6 +374,7 @@ fn guests_see_what_is_sold_and_are_asked_to_log_in_for_the_rest() {
     let shop = Shop::boot(&[]);
     let mut guest = Visitor::new(shop.address);
     check_page(&guest.get("/"), 200, "Idempotency-Key: KEY");
+    check_page(&guest.get("/"), 200, "href=\"/openapi.json\"");
     check_page(&guest.get("/shop"), 200, "Log in to order.");
     for path in ["/shop/orders", "/shop/pay", "/shop/statement", "/shop/inbox", "/shop/files"] {
         assert_eq!(location(&guest.get(path)), format!("/shop/login?next={path}"));
