@@ -22,23 +22,35 @@ const TABLE: &[Row] = &[
     Row { from: "linden-macros", normal: &[], dev: &["linden"] },
     Row { from: "linden", normal: &["linden-core", "linden-macros"], dev: &["linden-core"] },
     Row { from: "linden-gateway", normal: &["linden"], dev: &[] },
-    Row { from: "shop-auth", normal: &["linden", "shop-storage"], dev: &[] },
+    Row { from: "shop-chaos", normal: &["linden"], dev: &[] },
+    Row { from: "shop-auth", normal: &["linden", "shop-chaos", "shop-storage"], dev: &[] },
     // A payment names the account that `auth` keeps.
     Row { from: "shop-billing", normal: &["linden", "shop-auth", "shop-storage"], dev: &[] },
-    Row { from: "shop-data-processing", normal: &["linden"], dev: &[] },
+    Row { from: "shop-data-processing", normal: &["linden", "shop-chaos"], dev: &[] },
     Row { from: "shop-storage", normal: &["linden"], dev: &[] },
     // Prices are billing's money.
-    Row { from: "shop-catalog", normal: &["linden", "shop-billing", "shop-storage"], dev: &[] },
+    Row {
+        from: "shop-catalog",
+        normal: &["linden", "shop-billing", "shop-chaos", "shop-storage"],
+        dev: &[],
+    },
     // A notice names an order as the catalog does, and a user as billing does.
     Row {
         from: "shop-notifications",
-        normal: &["linden", "shop-billing", "shop-catalog", "shop-storage"],
+        normal: &["linden", "shop-billing", "shop-catalog", "shop-chaos", "shop-storage"],
         dev: &[],
     },
     // An order is reserved, paid and told: the one service that drives its siblings.
     Row {
         from: "shop-orders",
-        normal: &["linden", "shop-billing", "shop-catalog", "shop-notifications", "shop-storage"],
+        normal: &[
+            "linden",
+            "shop-billing",
+            "shop-catalog",
+            "shop-chaos",
+            "shop-notifications",
+            "shop-storage",
+        ],
         dev: &[],
     },
     Row {
@@ -49,6 +61,7 @@ const TABLE: &[Row] = &[
             "shop-auth",
             "shop-billing",
             "shop-catalog",
+            "shop-chaos",
             "shop-data-processing",
             "shop-notifications",
             "shop-orders",

@@ -189,6 +189,14 @@ impl AuthService {
     #[call]
     pub fn ping(&self) {}
 
+    /// Suffers a fault, for tests and demonstrations.
+    #[cast]
+    pub async fn suffer(&mut self, fault: shop_chaos::Fault, cx: &mut Context<Self>) {
+        if let Some(rest) = fault.strike().await {
+            cx.client().suffer(rest);
+        }
+    }
+
     #[cfg(test)]
     #[call]
     fn crash(&mut self, _reply: Reply<()>) {

@@ -142,6 +142,14 @@ impl CatalogService {
     #[call]
     pub fn ping(&self) {}
 
+    /// Suffers a fault, for tests and demonstrations.
+    #[cast]
+    pub async fn suffer(&mut self, fault: shop_chaos::Fault, cx: &mut Context<Self>) {
+        if let Some(rest) = fault.strike().await {
+            cx.client().suffer(rest);
+        }
+    }
+
     #[init]
     fn begin(&mut self, cx: &mut Context<Self>) {
         cx.client().sweep();

@@ -85,6 +85,7 @@ pub(crate) fn tree<W: GenServer>(
 ) -> Supervisor {
     Supervisor::rest_for_one()
         .name("data_processing_sup")
+        .intensity(10, 10.secs())
         .child(supervisor_child("block_workers", move || workers(config, worker.clone())))
         .child(child("ingest_service", move || IngestService::new(config)))
         .child(dynamic_child(service::JOBS, move || jobs(config)))

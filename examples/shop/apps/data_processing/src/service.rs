@@ -202,6 +202,14 @@ impl IngestService {
     #[call]
     pub fn ping(&self) {}
 
+    /// Suffers a fault, for tests and demonstrations.
+    #[cast]
+    pub async fn suffer(&mut self, fault: shop_chaos::Fault, cx: &mut Context<Self>) {
+        if let Some(rest) = fault.strike().await {
+            cx.client().suffer(rest);
+        }
+    }
+
     /// A job tells how far it is.
     #[cast]
     pub(crate) fn progressed(&mut self, id: JobId, progress: Progress) {

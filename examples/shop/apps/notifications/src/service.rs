@@ -168,6 +168,14 @@ impl NotificationsService {
     #[call]
     pub fn ping(&self) {}
 
+    /// Suffers a fault, for tests and demonstrations.
+    #[cast]
+    pub async fn suffer(&mut self, fault: shop_chaos::Fault, cx: &mut Context<Self>) {
+        if let Some(rest) = fault.strike().await {
+            cx.client().suffer(rest);
+        }
+    }
+
     #[info]
     fn subscriber_is_gone(&mut self, info: Info) {
         let Info::Down { reference, .. } = info else { return };

@@ -137,6 +137,14 @@ impl OrdersService {
     #[call]
     pub fn ping(&self) {}
 
+    /// Suffers a fault, for tests and demonstrations.
+    #[cast]
+    pub async fn suffer(&mut self, fault: shop_chaos::Fault, cx: &mut Context<Self>) {
+        if let Some(rest) = fault.strike().await {
+            cx.client().suffer(rest);
+        }
+    }
+
     /// An order, for its process.
     #[call]
     pub(crate) fn load(

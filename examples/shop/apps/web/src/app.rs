@@ -96,7 +96,7 @@ pub struct WebConfig {
     pub edge: EdgeConfig,
     /// Which part of the shop (`shop`, `api` or `pages`) is at which host and path; by default all of it at `/` of all hosts.
     pub routes: Vec<RouteConfig>,
-    /// Whether anybody may make services suffer, by `POST /chaos/billing`; for tests and demonstrations.
+    /// Whether anybody may make services suffer, by `POST /chaos/SERVICE`; for tests and demonstrations.
     pub chaos: bool,
 }
 

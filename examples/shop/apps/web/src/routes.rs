@@ -68,7 +68,9 @@ fn api(chaos: Chaos) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));
     let router = match chaos {
-        Chaos::On => router.route("/chaos/billing", post(chaos::billing)),
+        Chaos::On => router
+            .route("/chaos/billing", post(chaos::billing))
+            .route("/chaos/{service}", post(chaos::service)),
         Chaos::Off => router,
     };
     router.method_not_allowed_fallback(|| async {

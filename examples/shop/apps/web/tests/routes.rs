@@ -445,23 +445,3 @@ fn an_order_is_paid_and_told_live_and_in_the_inbox() {
     check_refusal(&nothing, 422, "1 to 50 lines");
     shop.stop();
 }
-
-#[test]
-fn chaos_is_there_when_web_and_billing_allow_it() {
-    let shop = Shop::boot(&[]);
-    let crash = r#"{"part":"service","fault":"crash"}"#;
-    let answer = Client::connect(shop.address).post("/chaos/billing", &[], crash);
-    check_refusal(&answer, 404, "no such route");
-    shop.stop();
-    let shop = Shop::boot(&[("web", "chaos", "true")]);
-    let answer = Client::connect(shop.address).post("/chaos/billing", &[], crash);
-    check_refusal(&answer, 403, "billing.chaos");
-    shop.stop();
-    let shop = Shop::boot(&[("web", "chaos", "true"), ("billing", "chaos", "true")]);
-    let mut client = Client::connect(shop.address);
-    assert_eq!(client.post("/chaos/billing", &[], crash).status, 204);
-    let (_, bearer) = shop::log_in(&mut client, "ada");
-    let paid = client.post("/payments", &payment(&bearer, "p"), r#"{"amount":5}"#);
-    assert_eq!(paid.status, 200, "it is back: {paid:?}");
-    shop.stop();
-}
