@@ -1,7 +1,7 @@
 //! `shop demo`: visitors that use a running shop, each a process, and what they measured.
 //!
-//! The visitors know the shop by its HTTP interface alone, so it may run anywhere. What they pay they add up, and at the end they
-//! hold it against their balances: a demonstration that loses money fails.
+//! The visitors know the shop by its HTTP interface alone, so it may run anywhere. What they pay, for orders too, they add up,
+//! and at the end they hold it against their balances: a demonstration that loses money fails.
 
 use std::{
     io::{self, Write as _},
@@ -14,7 +14,7 @@ use linden::prelude::*;
 
 use self::{
     scoreboard::{Scoreboard, Summary},
-    visitor::{Books, Visit},
+    visitor::{Books, Orders, Visit},
 };
 
 mod client;
@@ -107,16 +107,23 @@ async fn tell_progress(scoreboard: scoreboard::ScoreboardClient) {
 
 fn show(summary: &Summary, books: &[Books], args: &DemoArgs) -> io::Result<()> {
     let mut text = summary.table(Duration::from_secs(args.seconds));
-    let (visitors, paid) = (books.len(), books.iter().map(|books| books.paid).sum::<i64>());
+    let (visitors, paid) = (books.len(), books.iter().filter_map(|books| books.paid).sum::<i64>());
+    let count = |of: fn(&Orders) -> u64| books.iter().map(|books| of(&books.orders)).sum::<u64>();
+    let [completed, rejected, unknown] = [
+        count(|orders| orders.completed),
+        count(|orders| orders.rejected),
+        count(|orders| orders.unknown),
+    ];
     let verdict = if books.iter().all(Books::balance) { "agree" } else { "DO NOT AGREE" };
     text.push_str(&format!(
-        "\n{visitors} visitors hold {}.{:02} EUR; their receipts and balances {verdict}\n",
+        "\n{completed} orders were completed, {rejected} given up or sold out, {unknown} are unknown\n\
+         {visitors} visitors hold {}.{:02} EUR; their receipts and balances {verdict}\n",
         paid / 100,
         paid % 100
     ));
     for books in books.iter().filter(|books| !books.balance()) {
         text.push_str(&format!(
-            "  {}: receipts {}, balance {:?}\n",
+            "  {}: receipts {:?}, balance {:?}\n",
             books.name, books.paid, books.balance
         ));
     }

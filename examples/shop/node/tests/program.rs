@@ -260,7 +260,15 @@ fn visitors_find_their_money_and_the_files_agree_afterwards() {
     let args = ["demo", "--shop", &address, "--visitors", "4", "--seconds", "2"];
     let demo = run(&mut self::shop(directory.path(), &args));
     assert_eq!(demo.code, Some(0), "{}", demo.stderr);
-    for words in ["route  ", "POST /payments", "4 visitors hold", "balances agree"] {
+    for words in [
+        "route  ",
+        "POST /payments",
+        "POST /orders",
+        "GET /orders/ID",
+        " orders were completed",
+        "4 visitors hold",
+        "balances agree",
+    ] {
         assert!(demo.stdout.contains(words), "{words:?} is not in:\n{}", demo.stdout);
     }
     assert!(demo.stderr.contains("requests/s"), "{}", demo.stderr);

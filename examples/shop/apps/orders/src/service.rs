@@ -24,6 +24,8 @@ use crate::{
 
 /// Most orders of one page.
 pub const PAGE_LEN_MAX: usize = 100;
+/// How often the process of an order that is to be given up is looked for.
+const GIVE_UP_TRIES: usize = 3;
 
 /// The name of the supervisor of the orders' processes.
 pub(crate) const PROCESSES: &str = "order_processes";
@@ -120,16 +122,7 @@ impl OrdersService {
     ) {
         let (own, node) = (cx.client(), cx.node().clone());
         linden::spawn(move |_: Cx<()>| async move {
-            let answer = match own.order(user_id, order_id).await {
-                Ok(Ok(order)) if order.stage.is_final() => Err(OrdersError::TooLate { order_id }),
-                Ok(Ok(_)) => {
-                    let cancelled = process::client(&node, order_id).cancel().await;
-                    cancelled.unwrap_or(Err(OrdersError::Unavailable { order_id }))
-                }
-                Ok(refused) => refused,
-                Err(_) => Err(OrdersError::Unavailable { order_id }),
-            };
-            reply.send(answer);
+            reply.send(give_up(&own, &node, user_id, order_id).await);
         });
     }
 
@@ -221,6 +214,31 @@ impl OrdersService {
             });
         }
     }
+}
+
+/// Asks the order's process to give it up. One that has ended meanwhile had nothing left to do, mostly: then the order itself
+/// says that it is too late.
+async fn give_up(
+    orders: &OrdersServiceClient,
+    node: &Node,
+    user_id: UserId,
+    order_id: OrderId,
+) -> Result<Order, OrdersError> {
+    let unavailable = OrdersError::Unavailable { order_id };
+    for _ in 0..GIVE_UP_TRIES {
+        match orders.order(user_id, order_id).await {
+            Ok(Ok(order)) if order.stage.is_final() => {
+                return Err(OrdersError::TooLate { order_id });
+            }
+            Ok(Ok(_)) => {}
+            Ok(refused) => return refused,
+            Err(_) => return Err(unavailable),
+        }
+        if let Ok(answer) = process::client(node, order_id).cancel().await {
+            return answer;
+        }
+    }
+    Err(unavailable)
 }
 
 fn now() -> Timestamp {

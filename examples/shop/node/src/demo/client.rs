@@ -38,6 +38,10 @@ impl Asked {
         Asked { method: Method::POST, body: body.to_string().into(), ..Asked::get(path) }
     }
 
+    pub(super) fn delete(path: &str) -> Asked {
+        Asked { method: Method::DELETE, ..Asked::get(path) }
+    }
+
     pub(super) fn csv(path: &str, rows: String) -> Asked {
         let content_type = "text/csv";
         Asked { method: Method::POST, body: rows.into(), content_type, ..Asked::get(path) }

@@ -1,11 +1,12 @@
-//! One visitor: registers, logs in, and then pays, takes back, looks and uploads in a realistic mix until its time is over.
+//! One visitor: registers, logs in, and then looks around, orders, pays, takes back and uploads in a realistic mix until its
+//! time is over.
 
 use std::{
     net::SocketAddr,
     time::{Duration, Instant, SystemTime},
 };
 
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
@@ -20,16 +21,23 @@ const BREAK_PAUSE: Duration = Duration::from_millis(50);
 /// The longest that a visitor waits because it is told to.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Requests of one mix, in this order again and again: how often each appears is how often it is made.
-const MIX: [Step; 20] = {
-    use Step::{Balance, Jobs, Pay, Refund, Statement, Upload};
+const MIX: [Step; 26] = {
+    use Step::{Balance, Browse, ChangeMind, Inbox, Jobs, Order, Pay, Refund, Statement, Upload};
     [
-        Pay, Balance, Pay, Statement, Pay, Pay, Balance, Pay, Refund, Pay, Upload, Pay, Balance,
-        Pay, Statement, Pay, Jobs, Pay, Balance, Pay,
+        Browse, Order, Pay, Balance, Pay, Statement, Pay, Pay, Balance, Pay, Refund, Pay, Browse,
+        Upload, Pay, Balance, Pay, Statement, Pay, Order, Jobs, Pay, Inbox, ChangeMind, Pay, Pay,
     ]
 };
+/// Between two looks at an order that is on its way.
+const LOOK_PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Clone, Copy)]
 enum Step {
+    Browse,
+    Order,
+    /// Orders, and gives the order up at once.
+    ChangeMind,
+    Inbox,
     Pay,
     Refund,
     Balance,
@@ -50,8 +58,9 @@ pub(super) struct Visit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Books {
     pub(super) name: String,
-    /// By its receipts.
-    pub(super) paid: i64,
+    /// By its receipts and by what became of its orders; `None` when it does not know that of one.
+    pub(super) paid: Option<i64>,
+    pub(super) orders: Orders,
     /// By its balance; `None` when it could not ask any more.
     pub(super) balance: Option<i64>,
 }
@@ -59,8 +68,21 @@ pub(super) struct Books {
 impl Books {
     /// Whether the two agree.
     pub(super) fn balance(&self) -> bool {
-        self.balance.is_none_or(|balance| balance == self.paid)
+        match (self.balance, self.paid) {
+            (Some(balance), Some(paid)) => balance == paid,
+            _ => true,
+        }
     }
+}
+
+/// What became of a visitor's orders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Orders {
+    pub(super) completed: u64,
+    /// Given up, or of something that was sold out.
+    pub(super) rejected: u64,
+    /// Nobody could say any more.
+    pub(super) unknown: u64,
 }
 
 struct Visitor {
@@ -71,6 +93,9 @@ struct Visitor {
     keys: u64,
     /// The last payment that nothing was taken back of: its sequence and cents.
     last_payment: Option<(Value, i64)>,
+    /// What there was when it looked last.
+    items: Vec<Value>,
+    orders: Orders,
 }
 
 impl Visit {
@@ -79,8 +104,16 @@ impl Visit {
         let client = Client::new(self.shop);
         let born = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let name = format!("demo-{:x}-{}", born.as_micros(), self.number);
-        let mut visitor =
-            Visitor { visit: self, client, name, paid: 0, keys: 0, last_payment: None };
+        let mut visitor = Visitor {
+            visit: self,
+            client,
+            name,
+            paid: 0,
+            keys: 0,
+            last_payment: None,
+            items: Vec::new(),
+            orders: Orders::default(),
+        };
         if !visitor.enter().await {
             return None;
         }
@@ -110,6 +143,10 @@ impl Visitor {
 
     async fn take(&mut self, step: Step) {
         match step {
+            Step::Browse => self.browse().await,
+            Step::Order => self.order().await,
+            Step::ChangeMind => self.change_mind().await,
+            Step::Inbox => drop(self.ask("GET /inbox", &Asked::get("/inbox?limit=20")).await),
             Step::Pay => self.pay().await,
             Step::Refund => self.refund().await,
             Step::Balance => drop(self.ask("GET /balance", &Asked::get("/balance")).await),
@@ -145,6 +182,61 @@ impl Visitor {
         }
     }
 
+    async fn browse(&mut self) {
+        let answer = self.ask("GET /items", &Asked::get("/items")).await;
+        if let Some(Value::Array(items)) = answer.map(|mut answer| answer.json["items"].take()) {
+            self.items = items;
+        }
+    }
+
+    /// Orders a piece of something, and waits until that is done.
+    async fn order(&mut self) {
+        if let Some(id) = self.place().await {
+            self.follow(&id).await;
+        }
+    }
+
+    async fn change_mind(&mut self) {
+        let Some(id) = self.place().await else { return };
+        // Mostly it is too late.
+        drop(self.ask("DELETE /orders/ID", &Asked::delete(&format!("/orders/{id}"))).await);
+        self.follow(&id).await;
+    }
+
+    async fn place(&mut self) -> Option<Value> {
+        let turn = usize::try_from(self.keys).unwrap_or(0);
+        let sku = self.items.get(turn % self.items.len().max(1))?["sku"].clone();
+        let lines = json!({ "lines": [{ "sku": sku, "quantity": 1 }] });
+        let asked = Asked::post("/orders", &lines).named(self.new_key());
+        let order = self.insist("POST /orders", &asked).await;
+        if order.is_none() {
+            self.orders.unknown += 1;
+        }
+        order.map(|mut order| order["id"].take())
+    }
+
+    /// Looks after an order until nothing more happens to it.
+    async fn follow(&mut self, id: &Value) {
+        let asked = Asked::get(&format!("/orders/{id}"));
+        while let Some(order) = self.insist("GET /orders/ID", &asked).await {
+            let stage = &order["stage"];
+            if let Some(cents) = stage["Completed"]["total"]["cents"].as_i64() {
+                self.orders.completed += 1;
+                self.paid += cents;
+                return;
+            }
+            if stage.get("Rejected").is_some() {
+                self.orders.rejected += 1;
+                return;
+            }
+            if Instant::now() >= self.visit.until + PATIENCE {
+                break;
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+        self.orders.unknown += 1;
+    }
+
     fn new_key(&mut self) -> String {
         self.keys += 1;
         format!("{}-{}", self.name, self.keys)
@@ -157,7 +249,8 @@ impl Visitor {
                 .as_object()
                 .map(|all| all.get("EUR").and_then(Value::as_i64).unwrap_or(0))
         });
-        Books { name: self.name, paid: self.paid, balance }
+        let paid = (self.orders.unknown == 0).then_some(self.paid);
+        Books { name: self.name, paid, orders: self.orders, balance }
     }
 
     /// Asks until it knows the outcome: what has a key is not done twice. `None`: it was refused.
@@ -185,6 +278,12 @@ impl Visitor {
         let answer = self.client.ask(asked).await;
         let failure = match &answer {
             Ok(answer) if answer.status.is_success() => None,
+            // Too late to give it up: that is an answer.
+            Ok(answer)
+                if asked.method == Method::DELETE && answer.status == StatusCode::CONFLICT =>
+            {
+                None
+            }
             Ok(answer) => Some(answer.status.to_string()),
             Err(_) => Some("the connection broke".to_owned()),
         };
