@@ -36,7 +36,8 @@ struct Drained {
 impl Worker {
     /// Runs a process that was due.
     pub(crate) fn activate(&self, cell: NonNull<Header>) {
-        self.count_activation();
+        // SAFETY: as below; what was made with the cell never changes.
+        self.count_activation(unsafe { cell.as_ref() }.local);
         self.set_current(Some(cell));
         self.messages_left.set(MESSAGES_MAX);
         self.reductions_left.set(REDUCTIONS_MAX);

@@ -124,6 +124,15 @@ impl LocalPid {
         self.index
     }
 
+    /// Both parts in one number.
+    pub(crate) fn bits(self) -> u64 {
+        u64::from(self.index) << 32 | u64::from(self.generation)
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self { index: (bits >> 32) as u32, generation: bits as u32 }
+    }
+
     /// Index 0 is never given to a process.
     pub(crate) const OUTSIDE: Self = Self {
         index: 0,

@@ -43,6 +43,7 @@ compile_error!(
 
 // The protocols, which loom explores. They stand on `sync` alone.
 mod asymmetric;
+mod duty;
 mod idle;
 mod lifo;
 mod mailbox;
@@ -68,7 +69,9 @@ not_under_loom! {
     mod cx;
     mod dead_letters;
     mod deadline;
+    mod demotion;
     mod envelope;
+    mod fairness;
     mod hand;
     mod hook;
     mod id;
@@ -84,6 +87,7 @@ not_under_loom! {
     mod queue;
     mod reactor;
     mod reason;
+    mod remote;
     mod reply;
     mod signal;
     mod sim;
@@ -100,6 +104,7 @@ mod stranded;
     pub use address::{Address, Named, SendError};
     pub use call::{CALL_TIMEOUT, Call, reply_channel};
     pub use cx::{Cx, Flush, MailRef, Recv, process_size, yield_now};
+    pub use fairness::{Fairness, Stall, StallEvent, StallListener};
     pub use hook::panic_reason;
     pub use id::{LocalPid, NodeId, Pid, Ref};
     pub use introspect::{CrashDetail, CurrentProcess, ExitEvent, ExitListener, ExitOrigin, ProcessInfo, ProcessRow, Status, current_process};

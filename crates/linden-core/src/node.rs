@@ -6,9 +6,10 @@
 use std::error::Error;
 use std::fmt;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -18,6 +19,8 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::cell::{CellRef, Header, NAMED};
 use crate::dead_letters::{DeadLetterCounts, DeadLetterReport, DeadLetters};
+use crate::duty::Duty;
+use crate::fairness::{Fairness, FairnessCounts, Stall, StallEvent};
 use crate::hook;
 use crate::id::{LocalPid, NodeId, Pid, Ref};
 use crate::idle::IdleSet;
@@ -36,7 +39,8 @@ use crate::signal::{ExitVia, Signal, Watcher};
 use crate::table::ProcessTable;
 use crate::timer::Timers;
 use crate::transport::Transport;
-use crate::worker::{self, EnteredNode, Queue, Remote, Worker};
+use crate::remote::Remote;
+use crate::worker::{self, EnteredNode, Queue, Worker};
 
 /// A handle of a node.
 #[derive(Clone)]
@@ -55,7 +59,11 @@ pub(crate) struct NodeInner {
     pub(crate) timers: Timers,
     pub(crate) injector: Injector,
     pub(crate) idle: IdleSet,
+    /// Places of workers: those that the node began with, and [`SPARE_PLACES`] for successors of retired ones.
     pub(crate) remotes: Box<[Arc<Remote>]>,
+    /// How many of them, from the first on, have ever had a worker. Written by the watch.
+    places_used: AtomicUsize,
+    pub(crate) fairness: FairnessCounts,
     pub(crate) driving: Driving,
     pub(crate) watch: Watch,
     pub(crate) dead_letters: DeadLetters,
@@ -71,6 +79,9 @@ pub(crate) struct NodeInner {
     simulated: bool,
 }
 
+/// Most workers that are away in long activations and have a successor. When more are, the node has fewer workers.
+const SPARE_PLACES: usize = 64;
+
 /// Where the node is in its life.
 #[derive(Default)]
 pub(crate) struct Life {
@@ -81,6 +92,8 @@ pub(crate) struct Life {
     pub(crate) stop_lock: Mutex<()>,
     pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
     pub(crate) runtime: Mutex<Option<Arc<Runtime>>>,
+    /// Tick 0 of the reactor, once there are workers.
+    reactor_start: Mutex<Option<tokio::time::Instant>>,
     /// Processes spawned from outside of workers.
     pub(crate) spawned_outside: AtomicU64,
     /// Those of them that came too late and never lived.
@@ -180,13 +193,13 @@ impl Node {
             .build()
             .map_err(NodeStartError::System)?;
         let runtime = Arc::new(runtime);
-        let queues: Vec<_> = (0..options.workers)
-            .map(|_| crossbeam_deque::Worker::new_fifo())
-            .collect();
-        let stealers = queues.iter().map(|queue| Some(queue.stealer())).collect();
+        let place = |duty| Remote::new(Some(crossbeam_deque::Worker::new_fifo()), duty);
+        let begun = std::iter::repeat_with(|| place(Duty::on_duty())).take(options.workers);
+        let spare = std::iter::repeat_with(|| place(Duty::vacant())).take(SPARE_PLACES);
+        let places = begun.chain(spare).collect();
         let clock = Clock::Real(Instant::now());
-        let node = Self::assemble(options, &runtime, stealers, clock, false);
-        match node.start_threads(&runtime, queues) {
+        let node = Self::assemble(options, &runtime, places, clock, false);
+        match node.start_threads(&runtime) {
             Ok(()) => Ok(node),
             Err(error) => {
                 drop(runtime);
@@ -199,11 +212,12 @@ impl Node {
     pub(crate) fn assemble(
         options: NodeOptions,
         runtime: &Arc<Runtime>,
-        stealers: Vec<Option<crossbeam_deque::Stealer<crate::queue::Task>>>,
+        places: Vec<Remote>,
         clock: Clock,
         simulated: bool,
     ) -> Self {
         let creation = options.creation.unwrap_or_else(fresh_creation);
+        let workers = options.workers;
         let inner = NodeInner {
             id: NodeId::new(&options.name, creation),
             options,
@@ -212,7 +226,9 @@ impl Node {
             timers: Timers::new(),
             injector: Injector::default(),
             idle: IdleSet::new(),
-            remotes: stealers.into_iter().map(|stealer| Arc::new(Remote::new(stealer))).collect(),
+            remotes: places.into_iter().map(Arc::new).collect(),
+            places_used: AtomicUsize::new(workers),
+            fairness: FairnessCounts::default(),
             driving: Driving::new(),
             watch: Watch::default(),
             dead_letters: DeadLetters::default(),
@@ -231,31 +247,69 @@ impl Node {
         }))
     }
 
-    fn start_threads(
-        &self,
-        runtime: &Arc<Runtime>,
-        queues: Vec<crossbeam_deque::Worker<crate::queue::Task>>,
-    ) -> std::io::Result<()> {
+    fn start_threads(&self, runtime: &Arc<Runtime>) -> std::io::Result<()> {
         let start = {
             let _inside = runtime.enter();
             tokio::time::Instant::now()
         };
         let mut threads = self.inner().life.threads.lock();
-        for (index, queue) in queues.into_iter().enumerate() {
-            let (share, runtime) = (self.own_share(), runtime.clone());
-            let thread = std::thread::Builder::new().name(format!("linden-{index}"));
-            threads.push(thread.spawn(move || {
-                let inside = runtime.clone();
-                let _inside = inside.enter();
-                let reactor = Reactor { runtime, start };
-                let worker = Worker::new(share, index, Queue::Threaded(queue), reactor);
-                worker.enter(|| worker.run_to_the_end());
-            })?);
+        for index in 0..self.workers() {
+            threads.push(self.start_worker(index, runtime.clone(), start)?);
         }
-        let inner = self.0.inner.clone();
+        *self.inner().life.reactor_start.lock() = Some(start);
+        let share = self.own_share();
         let thread = std::thread::Builder::new().name("linden-watch".to_owned());
-        threads.push(thread.spawn(move || monitor::run(&inner))?);
+        threads.push(thread.spawn(move || monitor::run(&share))?);
         Ok(())
+    }
+
+    /// A thread that works at a place until the node has quit, or it is retired.
+    fn start_worker(
+        &self,
+        index: usize,
+        runtime: Arc<Runtime>,
+        start: tokio::time::Instant,
+    ) -> std::io::Result<JoinHandle<()>> {
+        let share = self.own_share();
+        let thread = std::thread::Builder::new().name(format!("linden-{index}"));
+        thread.spawn(move || {
+            let inside = runtime.clone();
+            let _inside = inside.enter();
+            let place = share.inner().remotes[index].clone();
+            let queue = place.queue.lock().take().expect("a place that is begun at has a queue");
+            let reactor = Reactor { runtime, start };
+            let worker = Worker::new(share, index, Queue::Threaded(queue), reactor);
+            worker.enter(|| worker.run_to_the_end());
+            if place.duty().is_retired() {
+                *place.queue.lock() = worker.into_queue();
+                place.duty().leave();
+            }
+        })
+    }
+
+    /// Starts a worker in the place of one that was retired. `false`: there is no place, or no thread.
+    pub(crate) fn start_successor(&self) -> bool {
+        let inner = self.inner();
+        let (runtime, start) = (inner.life.runtime.lock().clone(), *inner.life.reactor_start.lock());
+        let (Some(runtime), Some(start), false) = (runtime, start, inner.has_quit()) else {
+            return false;
+        };
+        let Some(index) = inner.vacancy() else { return false };
+        let place = &inner.remotes[index];
+        place.duty().begin();
+        inner.places_used.fetch_max(index + 1, Ordering::Release);
+        let Ok(thread) = self.start_worker(index, runtime, start) else {
+            place.duty().leave();
+            return false;
+        };
+        let mut threads = inner.life.threads.lock();
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
+        true
+    }
+
+    pub(crate) fn arc(&self) -> &Arc<NodeInner> {
+        &self.0.inner
     }
 
     /// A handle whose count is shared with nobody else yet.
@@ -290,7 +344,14 @@ impl Node {
     /// How many threads run processes.
     #[must_use]
     pub fn workers(&self) -> usize {
-        self.inner().remotes.len()
+        self.inner().options.workers
+    }
+
+    /// How the node keeps its workers free: who was replaced because one activation took too long.
+    #[must_use]
+    pub fn fairness(&self) -> Fairness {
+        let away = self.inner().places().iter().filter(|place| place.duty().is_retired()).count();
+        self.inner().fairness.read(away)
     }
 
     /// The runtime that serves sockets, timers and blocking work. Tasks spawned on it run outside of supervision.
@@ -537,6 +598,27 @@ impl NodeInner {
         self.life.quit.load(Ordering::Acquire)
     }
 
+    /// The places that have ever had a worker.
+    pub(crate) fn places(&self) -> &[Arc<Remote>] {
+        &self.remotes[..self.places_used.load(Ordering::Acquire)]
+    }
+
+    /// A place for a successor.
+    pub(crate) fn vacancy(&self) -> Option<usize> {
+        self.remotes.iter().position(|place| place.duty().is_vacant())
+    }
+
+    /// Tells the listener of an activation, or with `None` of a foreign task, that does not give its worker back.
+    pub(crate) fn tell_stall(&self, process: Option<LocalPid>, kind: Stall, lasting: Duration) {
+        let Some(listener) = &self.options.stall_listener else { return };
+        let row = process.and_then(|process| self.table.get(process)).map(|cell| self.row_of(&cell));
+        let event = StallEvent::new(row, kind, lasting);
+        let told = catch_unwind(AssertUnwindSafe(|| listener.stalled(&event)));
+        if let Err(payload) = told {
+            let _ = hook::panic_reason(payload);
+        }
+    }
+
     /// Ends workers and watch. Nothing lives any more, or what lives is given up.
     pub(crate) fn quit(&self) {
         self.life.quit.store(true, Ordering::Release);
@@ -608,7 +690,7 @@ impl NodeInner {
     pub(crate) fn has_visible_work(&self) -> bool {
         !self.injector.is_empty()
             || self
-                .remotes
+                .places()
                 .iter()
                 .any(|worker| worker.stealer.as_ref().is_some_and(|queue| !queue.is_empty()))
     }

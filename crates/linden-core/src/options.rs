@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::dead_letters::DeadLetterListener;
+use crate::fairness::StallListener;
 use crate::introspect::ExitListener;
 
 /// What a panic inside a process prints besides the exit reason it makes.
@@ -30,6 +31,8 @@ pub struct NodeOptions {
     pub exit_listener: Option<Arc<dyn ExitListener>>,
     /// Told of messages that nobody reads.
     pub dead_letter_listener: Option<Arc<dyn DeadLetterListener>>,
+    /// Told of each activation for which a worker was replaced.
+    pub stall_listener: Option<Arc<dyn StallListener>>,
     /// Which incarnation of the node this is; default: from the clock.
     pub creation: Option<u32>,
 }
@@ -43,6 +46,7 @@ impl Default for NodeOptions {
             panic_output: PanicOutput::default(),
             exit_listener: None,
             dead_letter_listener: None,
+            stall_listener: None,
             creation: None,
         }
     }

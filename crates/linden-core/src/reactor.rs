@@ -68,6 +68,10 @@ impl Driving {
         self.held.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn is_held_by(&self, worker: usize) -> bool {
+        self.is_held() && self.holder.load(Ordering::Relaxed) == worker
+    }
+
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Relaxed)
     }

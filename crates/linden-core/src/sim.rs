@@ -64,10 +64,12 @@ mod simulation {
     use super::ReadySet;
     use crate::hook;
     use crate::node::{Clock, Node};
+    use crate::duty::Duty;
     use crate::options::NodeOptions;
     use crate::reactor::Reactor;
     use crate::reason::Reason;
     use crate::timer::TimerEntry;
+    use crate::remote::Remote;
     use crate::worker::{Queue, Worker};
 
     /// Virtual time without anything to run after which a simulation is taken for dead.
@@ -129,7 +131,13 @@ mod simulation {
                 let _inside = runtime.enter();
                 tokio::time::Instant::now()
             };
-            let node = Node::assemble(options, &runtime, vec![None], Clock::Virtual(start), true);
+            let node = Node::assemble(
+                NodeOptions { workers: 1, ..options },
+                &runtime,
+                vec![Remote::new(None, Duty::on_duty())],
+                Clock::Virtual(start),
+                true,
+            );
             let reactor = Reactor { runtime, start };
             let queue = Queue::Simulated(ReadySet::new(seed));
             let worker = Worker::new(node.own_share(), 0, queue, reactor);

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::hook::drop_guarded;
 use crate::id::{LocalPid, Pid};
@@ -24,6 +27,11 @@ pub struct StopReport {
     pub killed: Vec<Pid>,
     /// Processes that did not end even so: their threads are stuck and left behind.
     pub zombies: Vec<Pid>,
+}
+
+/// Takes one of the threads out, without holding the lock while it is waited for.
+fn last_of(threads: &Mutex<Vec<JoinHandle<()>>>) -> Option<JoinHandle<()>> {
+    threads.lock().pop()
 }
 
 impl Node {
@@ -59,9 +67,9 @@ impl Node {
             report.zombies = inner.table.iter().map(|cell| cell.pid()).collect();
         }
         inner.quit();
-        let threads = std::mem::take(&mut *inner.life.threads.lock());
         if report.zombies.is_empty() {
-            for thread in threads {
+            // The watch may just have started one more; it is joined before those.
+            while let Some(thread) = last_of(&inner.life.threads) {
                 let _ = thread.join();
             }
         }

@@ -125,6 +125,11 @@ impl ProcessTable {
         }
     }
 
+    /// Takes back all indices of a worker that leaves.
+    pub(crate) fn give_back(&self, cache: &mut IndexCache) {
+        self.indices.lock().free.append(&mut cache.free);
+    }
+
     /// The process of this pid, if it lives.
     pub(crate) fn get(&self, local: LocalPid) -> Option<CellRef> {
         let found = self.slot(local.index)?.acquire(|cell| cell.local == local)?;

@@ -1,34 +1,33 @@
 //! A worker: the thread (or the simulator's loop) that runs processes, and what a thread knows of the worker it is.
 //!
 //! Order of work: the LIFO slot (at most [`LIFO_STREAK_MAX`] times in a row), the own queue, the injector, other workers'
-//! queues. Everything in `Worker` is touched by its own thread only; what others may touch is in [`Remote`].
+//! queues. Everything in `Worker` is touched by its own thread only; what others may touch is in [`Remote`] (`remote.rs`).
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
-use std::sync::{Arc, OnceLock};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_deque::{Steal, Stealer};
-use crossbeam_utils::CachePadded;
-use parking_lot::Mutex;
+use crossbeam_deque::Steal;
 
 use crate::cell::{Header, WAKER_TABLE};
+use crate::duty::FallAsleep;
 use crate::dead_letters::{DeadLetterReason, DeadLetterTarget, Unread};
 use crate::envelope::{drop_mail, open_signal};
+use crate::id::LocalPid;
 use crate::idle::Search;
 use crate::introspect::CrashDetail;
-use crate::lifo::LifoSlot;
 use crate::mailbox::{Link, reverse};
 use crate::node::{Node, NodeInner};
 use crate::options::PanicOutput;
-use crate::park::{Bed, ParkWord};
+use crate::park::Bed;
 use crate::queue::Task;
 use crate::reactor::Reactor;
 use crate::reason::Reason;
+use crate::remote::{Remote, WorkerThread};
 use crate::reply::{self, Orphan};
 use crate::sim::ReadySet;
 use crate::spin::Spin;
@@ -54,65 +53,6 @@ thread_local! {
     static HERE: Cell<*const Worker> = const { Cell::new(ptr::null()) };
     /// The node whose `block_on` or `enter` this thread is inside.
     static ENTERED: RefCell<Option<Node>> = const { RefCell::new(None) };
-}
-
-/// The part of a worker that others may touch.
-pub(crate) struct Remote {
-    pub(crate) lifo: LifoSlot<Header>,
-    /// The caller in hand; see `hand.rs`.
-    pub(crate) hand: LifoSlot<Header>,
-    /// `None` in a simulated node, which has no second worker.
-    pub(crate) stealer: Option<Stealer<Task>>,
-    park: ParkWord,
-    thread: OnceLock<Thread>,
-    /// The waker of the runtime's root, while the worker sleeps in the reactor.
-    reactor_waker: Mutex<Option<Waker>>,
-    /// Counts activations. One relaxed store each; read by the watch.
-    epoch: CachePadded<AtomicU64>,
-    /// Processes spawned and ended by this worker.
-    pub(crate) spawned: CachePadded<AtomicU64>,
-    pub(crate) ended: CachePadded<AtomicU64>,
-}
-
-impl Remote {
-    pub(crate) fn new(stealer: Option<Stealer<Task>>) -> Self {
-        Self {
-            lifo: LifoSlot::new(),
-            hand: LifoSlot::new(),
-            stealer,
-            park: ParkWord::new(),
-            thread: OnceLock::new(),
-            reactor_waker: Mutex::new(None),
-            epoch: CachePadded::default(),
-            spawned: CachePadded::default(),
-            ended: CachePadded::default(),
-        }
-    }
-
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn has_work(&self) -> bool {
-        !self.lifo.is_empty() || !self.hand.is_empty() || self.stealer.as_ref().is_some_and(|queue| !queue.is_empty())
-    }
-
-    /// Wakes the worker, or lets its next sleep return at once.
-    pub(crate) fn unpark(&self) {
-        match self.park.notify() {
-            Some(Bed::Thread) => {
-                if let Some(thread) = self.thread.get() {
-                    thread.unpark();
-                }
-            }
-            Some(Bed::Reactor) => {
-                if let Some(waker) = &*self.reactor_waker.lock() {
-                    waker.wake_by_ref();
-                }
-            }
-            None => {}
-        }
-    }
 }
 
 /// Where a worker keeps what is due.
@@ -449,9 +389,11 @@ impl Worker {
         }
     }
 
-    /// A new activation begins: the watch sees that this worker is not stuck.
-    pub(crate) fn count_activation(&self) {
-        let epoch = &self.remote().epoch;
+    /// A new activation begins: the watch sees that this worker is not stuck, and whom it runs.
+    pub(crate) fn count_activation(&self, process: LocalPid) {
+        let activity = &self.remote().activity;
+        activity.process.store(process.bits(), Ordering::Relaxed);
+        let epoch = &activity.epoch;
         epoch.store(epoch.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
@@ -482,11 +424,12 @@ impl Worker {
         }
     }
 
-    /// Runs processes until the node has quit. The thread's whole life.
+    /// Runs processes until the node has quit, or the worker is retired. The thread's whole life.
     pub(crate) fn run_to_the_end(&self) {
-        let _ = self.remote().thread.set(std::thread::current());
+        let os_id = crate::demotion::os_thread();
+        *self.remote().thread.lock() = Some(WorkerThread { thread: std::thread::current(), os_id });
         let mut rested = false;
-        while !self.node().has_quit() {
+        while !self.node().has_quit() && !self.remote().duty().is_retired() {
             match self.next_task() {
                 Some(task) => {
                     // Who added work while this worker searched in vain counted on it, and woke nobody.
@@ -504,6 +447,29 @@ impl Worker {
             }
         }
         self.settle_hand();
+        if self.remote().duty().is_retired() {
+            self.hand_over();
+        }
+    }
+
+    /// Leaves what is due to the others.
+    fn hand_over(&self) {
+        let node = self.node();
+        let Queue::Threaded(queue) = &self.queue else {
+            return;
+        };
+        let left = self.remote().lifo.take().into_iter();
+        left.chain(std::iter::from_fn(|| queue.pop().map(|task| task.0)))
+            .for_each(|task| node.inject(task));
+        node.table.give_back(&mut self.indices.borrow_mut());
+    }
+
+    /// The queue, for who comes after a worker that has left.
+    pub(crate) fn into_queue(self) -> Option<crossbeam_deque::Worker<Task>> {
+        match self.queue {
+            Queue::Threaded(queue) => Some(queue),
+            Queue::Simulated(_) => None,
+        }
     }
 
     fn next_task(&self) -> Option<NonNull<Header>> {
@@ -548,7 +514,7 @@ impl Worker {
             return injector.pop();
         };
         let first = injector.pop()?;
-        let share = (injector.len() / self.node().remotes.len()).min(64);
+        let share = (injector.len() / self.node().options.workers).min(64);
         if share > 0 {
             injector.pop_some(share, |task| queue.push(task));
             self.node().wake_sleeper_soon();
@@ -599,6 +565,13 @@ impl Worker {
             self.activate(task);
             return;
         }
+        if self.remote().duty().fall_asleep() == FallAsleep::Retired {
+            if searching {
+                node.idle.end_search();
+                node.wake_sleeper();
+            }
+            return;
+        }
         node.idle.announce_sleep(self.index, searching);
         if node.has_visible_work() || node.has_quit() {
             self.get_up();
@@ -615,6 +588,7 @@ impl Worker {
     /// No longer one of the sleepers.
     fn get_up(&self) {
         let is_called = !self.node().idle.cancel_sleep(self.index);
+        self.remote().duty().get_up();
         // Only now: the watch that still counted this worker as asleep might go to sleep itself.
         self.node().watch.wake();
         if is_called {
@@ -660,7 +634,7 @@ impl Worker {
         let Queue::Threaded(queue) = &self.queue else {
             return None;
         };
-        let remotes = &self.node().remotes;
+        let remotes = self.node().places();
         for offset in 1..remotes.len() {
             let victim = &remotes[(self.index + offset) % remotes.len()];
             let Some(stealer) = &victim.stealer else {
@@ -682,7 +656,7 @@ impl Worker {
         let Queue::Threaded(queue) = &self.queue else {
             return None;
         };
-        let remotes = &self.node().remotes;
+        let remotes = self.node().places();
         let other = &remotes[self.stranded.other(self.index, remotes.len())?];
         if !self.stranded.is_stranded(other.epoch(), queue.len()) {
             return None;
@@ -735,12 +709,6 @@ impl Worker {
     /// Serves I/O that is ready. For the simulator, which sleeps otherwise.
     pub(crate) fn reactor(&self) -> &Reactor {
         &self.reactor
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        debug_assert!(self.orphans.borrow().is_empty());
     }
 }
 

@@ -4,12 +4,15 @@
 //! has the report's fields for whoever subscribes, and carries the report itself ([`Carried`]) for the node's own log. Called
 //! by the process that reports; a restart costs no formatting while nobody listens.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use linden_core::{
-    DeadLetter, DeadLetterListener, ExitEvent, ExitListener, ExitOrigin, Pid, Reason,
-    current_process,
+    DeadLetter, DeadLetterListener, ExitEvent, ExitListener, ExitOrigin, Pid, Reason, Stall,
+    StallEvent, StallListener, current_process,
 };
 use tracing::Level;
 
@@ -23,6 +26,12 @@ use crate::supervisor::intensity::Intensity;
 pub(crate) const CRASH: &str = "linden::crash";
 /// The target of dead letters.
 const DEAD_LETTER: &str = "linden::dead_letter";
+/// The target of processes that do not give their worker back.
+const STALL: &str = "linden::stall";
+/// A process is named again after so long.
+const STALL_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// Processes that are known to have been named. When there are more, they are forgotten.
+const STALLS_KNOWN_MAX: usize = 256;
 /// The target of supervisor reports.
 pub(crate) const SUPERVISOR: &str = "linden::supervisor";
 
@@ -171,6 +180,54 @@ impl DeadLetterListener for DeadLetterReporter {
     }
 }
 
+/// Writes processes that do not give their worker back to the log: target `linden::stall`, level warn, each once a minute at
+/// most.
+#[derive(Debug, Default)]
+pub struct StallReporter {
+    /// When each was named last.
+    named: Mutex<HashMap<Option<Pid>, Instant>>,
+}
+
+impl StallReporter {
+    fn is_news(&self, pid: Option<Pid>, now: Instant) -> bool {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known =
+            |&before: &Instant| now.saturating_duration_since(before) < STALL_AGAIN_AFTER;
+        if named.get(&pid).is_some_and(is_known) {
+            return false;
+        }
+        if named.len() >= STALLS_KNOWN_MAX {
+            named.clear();
+        }
+        named.insert(pid, now);
+        true
+    }
+}
+
+impl StallListener for StallReporter {
+    fn stalled(&self, event: &StallEvent) {
+        if !self.is_news(event.pid, Instant::now()) {
+            return;
+        }
+        let (does, demoted) = match event.kind {
+            Stall::Computes { demoted } => ("computes", Some(demoted)),
+            Stall::Blocks => ("blocks its thread", None),
+            _ => ("stands still", None),
+        };
+        tracing::warn!(
+            target: STALL,
+            process = event.pid.map(tracing::field::display),
+            name = event.name.as_deref(),
+            label = event.label.as_deref(),
+            application = event.group.as_deref(),
+            does,
+            demoted,
+            millis = u64::try_from(event.lasting.as_millis()).unwrap_or(u64::MAX),
+            "a process does not give its worker back, which was replaced: let it await, or move the work to spawn_blocking"
+        );
+    }
+}
+
 fn crash_report(event: &ExitEvent<'_>) -> CrashReport {
     let (reason, location) = match event.reason {
         Reason::Panic(info) => {
@@ -215,4 +272,29 @@ fn write_crash(report: CrashReport) {
         ancestors = (!report.ancestors.is_empty()).then(|| tracing::field::display(ancestors)),
         "process crashed"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // proves: FAIR-05
+    #[test]
+    fn a_process_is_named_once_a_minute_and_what_is_known_of_them_is_bounded() {
+        let reporter = StallReporter::default();
+        let now = Instant::now();
+        assert!(reporter.is_news(None, now));
+        assert!(!reporter.is_news(None, now + STALL_AGAIN_AFTER / 2));
+        assert!(reporter.is_news(None, now + STALL_AGAIN_AFTER));
+        let pids = linden_core::Simulation::new(1).run(async {
+            let spawned = std::iter::repeat_with(|| {
+                linden_core::spawn(|_: linden_core::Cx<()>| async {}).pid()
+            });
+            spawned.take(2 * STALLS_KNOWN_MAX).collect::<Vec<_>>()
+        });
+        for pid in pids {
+            assert!(reporter.is_news(Some(pid), now));
+            assert!(reporter.named.lock().expect("nobody panics").len() <= STALLS_KNOWN_MAX);
+        }
+    }
 }

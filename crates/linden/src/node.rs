@@ -13,7 +13,7 @@ use crate::application::controller::{self, Order};
 use crate::application::order::{self, Declared};
 use crate::application::{AnyApplication, Application, StartFunction};
 use crate::config::{Config, ConfigError, LogConfig, NodeConfig};
-use crate::events::{CrashReporter, DeadLetterReporter};
+use crate::events::{CrashReporter, DeadLetterReporter, StallReporter};
 use crate::log;
 
 mod booted;
@@ -259,6 +259,7 @@ impl NodeBuilder {
             panic_output: PanicOutput::CrashReportOnly,
             exit_listener: Some(Arc::new(CrashReporter)),
             dead_letter_listener: Some(Arc::new(DeadLetterReporter)),
+            stall_listener: Some(Arc::new(StallReporter::default())),
             ..NodeOptions::default()
         };
         if !options.name.contains('@') {
