@@ -256,7 +256,14 @@ async fn crash_with_secrets_in_flight(directory: &TempDir) -> Vec<String> {
 
     let (go_on, wait) = mpsc::channel::<()>();
     let place = tools.hashing.admit().unwrap();
-    let busy = Task::spawn_unlinked(async move { place.run(move || wait.recv()).await.is_ok() });
+    let (began, begins) = mpsc::channel();
+    let work = move || {
+        let _ = began.send(());
+        wait.recv()
+    };
+    let busy = Task::spawn_unlinked(async move { place.run(work).await.is_ok() });
+    // Else the log-in may have its turn first, and is through.
+    begins.recv().unwrap();
     let of_task = auth.clone();
     let log_in = Task::spawn_unlinked(async move {
         of_task.log_in(ada(), "incorrect horse".to_owned(), HERE).await
