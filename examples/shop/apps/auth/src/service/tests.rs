@@ -109,7 +109,14 @@ async fn eight_log_ins_at_once_wait_for_their_hash_and_nobody_waits_for_them() {
     // A hash that ends when the test says so.
     let (go_on, wait) = mpsc::channel::<()>();
     let place = tools.hashing.admit().unwrap();
-    let busy = Task::spawn_unlinked(async move { place.run(move || wait.recv()).await.is_ok() });
+    let (began, begins) = mpsc::channel();
+    let work = move || {
+        let _ = began.send(());
+        wait.recv()
+    };
+    let busy = Task::spawn_unlinked(async move { place.run(work).await.is_ok() });
+    // On a thread that may block: the turn is taken before anybody else may have it.
+    tokio::task::spawn_blocking(move || begins.recv()).await.unwrap().unwrap();
     let log_ins = [(); 8].map(|()| {
         let auth = auth.clone();
         Task::spawn_unlinked(async move { auth.log_in(ada(), PASSWORD.to_owned(), HERE).await })
