@@ -66,6 +66,7 @@ not_under_loom! {
     mod address;
     mod call;
     mod cell;
+    mod clock_pace;
     mod cx;
     mod dead_letters;
     mod deadline;
@@ -92,9 +93,9 @@ not_under_loom! {
     mod signal;
     mod sim;
     mod spawn;
-mod spin;
+    mod spin;
     mod stop;
-mod stranded;
+    mod stranded;
     mod table;
     mod timer;
     mod trace;

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use crossbeam_deque::Steal;
 
 use crate::cell::{Header, WAKER_TABLE};
-use crate::duty::FallAsleep;
+use crate::clock_pace::ClockPace;
 use crate::dead_letters::{DeadLetterReason, DeadLetterTarget, Unread};
+use crate::duty::FallAsleep;
 use crate::envelope::{drop_mail, open_signal};
 use crate::id::LocalPid;
 use crate::idle::Search;
@@ -41,12 +42,15 @@ pub(crate) const LIFO_STREAK_MAX: u32 = 16;
 pub(crate) const MESSAGES_MAX: u32 = 256;
 /// Reductions of one activation.
 pub(crate) const REDUCTIONS_MAX: u32 = 4000;
-/// Activations between two looks at the clock.
-const CLOCK_EVERY: u32 = 32;
 /// Activations between two looks at the injector while there is other work.
 const INJECTOR_EVERY: u32 = 61;
-/// A busy worker polls the reactor when nobody did for so long.
-const POLL_AFTER: Duration = Duration::from_micros(100);
+/// A busy worker looks so often whether another one stands still.
+const LOOK_AFTER: Duration = Duration::from_micros(100);
+/// A busy worker polls the reactor when nobody did for so long. What the poll finds goes to the back of this worker's queue, and
+/// keeps it from being out of work and taking over what waits elsewhere: too short hurts those that wait.
+const POLL_AFTER: Duration = Duration::from_micros(500);
+/// The most that a worker takes over, at one look, from one that stands still, in batches of some tasks each.
+const STRANDED_BATCHES_MAX: usize = 8;
 
 thread_local! {
     /// The worker that this thread is, while it is one.
@@ -62,12 +66,12 @@ pub(crate) enum Queue {
     Simulated(ReadySet),
 }
 
-/// Whether it was time for I/O too.
+/// Whether it was time to look at other workers too.
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Maintained {
-    WithIo,
-    WithoutIo,
+    WithLook,
+    WithoutLook,
 }
 
 /// See the head of this file.
@@ -104,7 +108,9 @@ pub(crate) struct Worker {
     /// How often it was woken there, each time with a count that is owed to it.
     pub(crate) hand_wakes: Cell<u32>,
     tick: Cell<u32>,
+    clock_pace: ClockPace,
     /// Since the node's start.
+    last_look: Cell<Duration>,
     last_poll: Cell<Duration>,
     spin: Spin,
     stranded: StrandedSearch,
@@ -311,6 +317,8 @@ impl Worker {
             in_hand: Cell::new(ptr::null()),
             hand_wakes: Cell::new(0),
             tick: Cell::new(0),
+            clock_pace: ClockPace::new(),
+            last_look: Cell::new(Duration::ZERO),
             last_poll: Cell::new(Duration::ZERO),
             spin: Spin::new(),
             stranded: StrandedSearch::new(),
@@ -475,8 +483,8 @@ impl Worker {
     fn next_task(&self) -> Option<NonNull<Header>> {
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);
-        if tick.is_multiple_of(CLOCK_EVERY)
-            && self.maintain() == Maintained::WithIo
+        if self.clock_pace.is_due()
+            && self.maintain() == Maintained::WithLook
             && let Some(task) = self.stranded_task()
         {
             return Some(task);
@@ -526,14 +534,18 @@ impl Worker {
     fn maintain(&self) -> Maintained {
         let node = self.node();
         let elapsed = node.clock.elapsed();
+        self.clock_pace.read(elapsed);
         node.set_clock(elapsed);
         self.fire_due_timers();
-        if elapsed.saturating_sub(self.last_poll.get()) < POLL_AFTER {
-            return Maintained::WithoutIo;
+        if elapsed.saturating_sub(self.last_look.get()) < LOOK_AFTER {
+            return Maintained::WithoutLook;
         }
-        self.last_poll.set(elapsed);
-        self.reactor.poll_now(self);
-        Maintained::WithIo
+        self.last_look.set(elapsed);
+        if elapsed.saturating_sub(self.last_poll.get()) >= POLL_AFTER {
+            self.last_poll.set(elapsed);
+            self.reactor.poll_now(self);
+        }
+        Maintained::WithLook
     }
 
     /// Fires what is due. Never runs user code but drops of messages to dead processes.
@@ -579,6 +591,7 @@ impl Worker {
         }
         self.sleep();
         let elapsed = node.clock.elapsed();
+        self.clock_pace.restart(elapsed);
         node.set_clock(elapsed);
         self.last_poll.set(elapsed);
         self.fire_due_timers();
@@ -651,7 +664,7 @@ impl Worker {
         None
     }
 
-    /// A task of a worker that stands still, and with it some more for the own queue.
+    /// A task of a worker that stands still, and for the own queue all that waits there, up to [`STRANDED_BATCHES_MAX`].
     fn stranded_task(&self) -> Option<NonNull<Header>> {
         let Queue::Threaded(queue) = &self.queue else {
             return None;
@@ -661,8 +674,13 @@ impl Worker {
         if !self.stranded.is_stranded(other.epoch(), queue.len()) {
             return None;
         }
-        match other.stealer.as_ref()?.steal_batch_and_pop(queue) {
-            Steal::Success(task) => Some(task.0),
+        let stealer = other.stealer.as_ref()?;
+        match stealer.steal_batch_and_pop(queue) {
+            Steal::Success(task) => {
+                // Each batch is half of what is left.
+                (1..STRANDED_BATCHES_MAX).all(|_| stealer.steal_batch(queue).is_success());
+                Some(task.0)
+            }
             Steal::Empty | Steal::Retry => {
                 self.stranded.go_on();
                 None

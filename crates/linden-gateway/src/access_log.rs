@@ -177,7 +177,7 @@ impl Record {
             uri: request.uri().clone(),
             version: request.version(),
             route: extensions.get().cloned(),
-            peer: extensions.get().map(|&PeerAddr(peer)| peer),
+            peer: PeerAddr::of(extensions).map(|PeerAddr(peer)| peer),
             client: extensions.get().copied(),
             request_id: extensions.get().cloned(),
             trace: extensions.get().copied(),

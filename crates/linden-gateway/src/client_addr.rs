@@ -39,7 +39,9 @@ impl ClientAddr {
     /// `None`: the request did not come through a gateway.
     pub(crate) fn of(extensions: &Extensions) -> Option<Self> {
         let named = extensions.get().copied();
-        named.or_else(|| extensions.get().map(|&PeerAddr(peer)| Self(peer.ip().to_canonical())))
+        named.or_else(|| {
+            PeerAddr::of(extensions).map(|PeerAddr(peer)| Self(peer.ip().to_canonical()))
+        })
     }
 }
 
@@ -179,7 +181,7 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for ProxiedRoute<S> {
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
-        if let Some(&PeerAddr(peer)) = request.extensions().get() {
+        if let Some(PeerAddr(peer)) = PeerAddr::of(request.extensions()) {
             let client = ClientAddr(self.proxies.client(peer.ip(), request.headers()));
             request.extensions_mut().insert(client);
         }

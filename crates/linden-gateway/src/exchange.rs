@@ -3,6 +3,7 @@
 //! Made for each request; the layers of this crate find it among the request's extensions.
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -98,6 +99,11 @@ impl Exchange {
     pub(crate) fn set_route(&self, route: &MatchedPath) {
         // A nested router sets it again, to the same.
         let _ = self.route.set(self.watch.take_route(&self.method, route));
+    }
+
+    /// Who is at the other end of the connection.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.line.peer
     }
 
     /// The gateway that serves the request.

@@ -27,7 +27,6 @@ use crate::connection::Line;
 use crate::exchange::{Exchange, ExchangeHandle, Lane, Leftover};
 use crate::head;
 use crate::pace::WaitedFor;
-use crate::peer::PeerAddr;
 use crate::refusal::{Refusal, close_after, closes};
 use crate::request_body::RequestBody;
 use crate::response_body::ResponseBody;
@@ -79,7 +78,6 @@ impl Routing {
             DefaultBodyLimit::disable().apply(&mut request);
         }
         request.extensions_mut().insert(ExchangeHandle(exchange.clone()));
-        request.extensions_mut().insert(PeerAddr(self.line.peer));
         let mut router = self.router.borrow_mut();
         let route = match catch_unwind(AssertUnwindSafe(|| router.call(request))) {
             Ok(route) => Some(route),

@@ -93,10 +93,13 @@ impl AsyncWrite for Tcp {
     }
 }
 
-/// The slices as one, when there are several and they fit into `room`.
-fn together<'a>(slices: &[IoSlice<'_>], room: &'a mut [u8]) -> Option<&'a [u8]> {
+/// The slices as one, when it is one or they fit into `room`.
+fn together<'a>(slices: &'a [IoSlice<'_>], room: &'a mut [u8]) -> Option<&'a [u8]> {
+    if let [slice] = slices {
+        return Some(slice);
+    }
     let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
-    if slices.len() < 2 || bytes > room.len() {
+    if bytes > room.len() {
         return None;
     }
     let mut rest = &mut *room;
@@ -176,7 +179,7 @@ mod tests {
         assert_eq!(together(&slices, &mut [0; 8]), Some(b"headbody".as_slice()));
         assert_eq!(together(&slices, &mut [0; 9]), Some(b"headbody".as_slice()));
         assert_eq!(together(&slices, &mut [0; 7]), None);
-        assert_eq!(together(&slices[..1], &mut [0; 8]), None);
-        assert_eq!(together(&[], &mut [0; 8]), None);
+        assert_eq!(together(&slices[..1], &mut [0; 3]), Some(b"head".as_slice()));
+        assert_eq!(together(&[], &mut [0; 8]), Some(b"".as_slice()));
     }
 }

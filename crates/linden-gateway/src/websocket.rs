@@ -278,7 +278,7 @@ fn offered(headers: &HeaderMap) -> Vec<HeaderValue> {
 }
 
 fn label(parts: &Parts) -> String {
-    let peer = parts.extensions.get::<PeerAddr>();
+    let peer = PeerAddr::of(&parts.extensions);
     let peer = peer.map_or_else(|| "?".to_owned(), |PeerAddr(peer)| peer.to_string());
     let route = parts.extensions.get::<MatchedPath>();
     format!("websocket {peer} {}", route.map_or(parts.uri.path(), MatchedPath::as_str))
