@@ -252,7 +252,12 @@ fn lists_are_read_in_pages() {
     let oldest = ada.get("/shop/statement?after=6");
     assert_eq!(oldest.body.matches("0.50 USD").count(), 5);
     assert!(!oldest.body.contains("?after=") && oldest.body.contains(">Newest<"));
-    check_page(&ada.get("/shop?after=rope-hemp"), 200, "Linden blossom tea");
+    let second = "/shop?after=rope-hemp";
+    check_page(&ada.get(second), 200, "Linden blossom tea");
+    let refused = ada.send(second, &[("key", "k"), ("quantity-tea-linden", "two")]);
+    check_page(&refused, 422, "Linden blossom tea");
+    assert!(refused.body.contains(r#"value="two""#), "{}", refused.body);
+    assert!(refused.body.contains(r#"action="/shop?after=rope-hemp""#), "{}", refused.body);
     shop.stop();
 }
 

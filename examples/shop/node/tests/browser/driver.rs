@@ -38,28 +38,26 @@ pub(crate) enum Scripts {
 
 /// A browser with one page.
 pub(crate) struct Browser {
-    driver: Child,
-    /// Held open, so that the driver can go on talking.
-    _said: BufReader<ChildStdout>,
     client: Client,
     session: String,
     shop: SocketAddr,
+    /// Goes last, after its session.
+    _driver: Driver,
+}
+
+/// The driver's process. It takes the browser, if one is left, with it.
+struct Driver {
+    process: Child,
+    /// Held open, so that the driver can go on talking.
+    said: BufReader<ChildStdout>,
 }
 
 impl Browser {
     /// Starts one for this shop, with a profile of its own in `directory`.
     pub(crate) fn start(shop: SocketAddr, directory: &Path, looks: Looks) -> Browser {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver is installed: Debian's package chromium-driver");
-        let mut said = BufReader::new(driver.stdout.take().expect("piped"));
-        let address = SocketAddr::from(([127, 0, 0, 1], port(&mut said)));
-        let client = Client::connect(address);
-        let mut browser = Browser { driver, _said: said, client, session: String::new(), shop };
+        let mut driver = Driver::start();
+        let client = Client::connect(SocketAddr::from(([127, 0, 0, 1], driver.port())));
+        let mut browser = Browser { client, session: String::new(), shop, _driver: driver };
         let made = browser.ask("POST", "/session", &capabilities(directory, looks));
         browser.session = made["sessionId"].as_str().expect("a session has an id").to_owned();
         browser.devtools(
@@ -99,6 +97,14 @@ impl Browser {
         while !self.texts(selector).iter().any(|text| text.contains(words)) {
             let page = self.texts("body");
             assert!(begin.elapsed() < TIMEOUT, "{words:?} is not in {selector} of {page:?}");
+        }
+    }
+
+    /// Waits until a script says `true`.
+    pub(crate) fn wait_until(&mut self, script: &str) {
+        let begin = Instant::now();
+        while self.run(script) != json!(true) {
+            assert!(begin.elapsed() < TIMEOUT, "it never came to: {script}");
         }
     }
 
@@ -168,21 +174,45 @@ impl Drop for Browser {
     fn drop(&mut self) {
         let path = format!("/session/{}", self.session);
         let _ = self.client.request("DELETE", &path, &HOST, b"");
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
     }
 }
 
-fn port(said: &mut impl BufRead) -> u16 {
-    let mut line = String::new();
-    loop {
-        line.clear();
-        assert_ne!(said.read_line(&mut line).expect("text"), 0, "the driver ended at once");
-        let end =
-            line.trim_end().trim_end_matches('.').rsplit_once("started successfully on port ");
-        if let Some(port) = end.and_then(|(_, port)| port.parse().ok()) {
-            return port;
+impl Driver {
+    fn start() -> Driver {
+        let mut process = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver is installed: Debian's package chromium-driver");
+        let said = BufReader::new(process.stdout.take().expect("piped"));
+        Driver { process, said }
+    }
+
+    /// Waits until it listens; where.
+    fn port(&mut self) -> u16 {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            assert_ne!(
+                self.said.read_line(&mut line).expect("text"),
+                0,
+                "the driver ended at once"
+            );
+            let end =
+                line.trim_end().trim_end_matches('.').rsplit_once("started successfully on port ");
+            if let Some(port) = end.and_then(|(_, port)| port.parse().ok()) {
+                return port;
+            }
         }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

@@ -90,7 +90,7 @@ impl Visit {
         browser.wait_for("td", "100");
         let drawn = "const plot = document.querySelector('.plot img');\
              return plot.complete && plot.naturalWidth > 0";
-        while browser.run(drawn) != json!(true) {}
+        browser.wait_until(drawn);
     }
 
     /// Nothing went wrong that a browser tells of.

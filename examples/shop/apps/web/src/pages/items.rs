@@ -33,6 +33,8 @@ const QUANTITY: &str = "quantity-";
 struct ItemsPage {
     frame: Frame,
     key: FormKey,
+    /// The item before these.
+    after: Option<Sku>,
     items: Vec<Offer>,
     next: Option<Sku>,
     mistake: Option<String>,
@@ -61,18 +63,19 @@ pub(super) async fn show(
 /// Places the order and goes to its page. A form without a quantity that can be ordered comes back.
 pub(super) async fn order(
     customer: Customer,
+    Query(Asked { after }): Query<Asked>,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, ApiError> {
     let basket = Basket::read(&fields);
     let lines = match basket.lines() {
         Ok(lines) => lines,
-        Err(mistake) => return refused(&customer, basket, mistake).await,
+        Err(mistake) => return refused(&customer, after, basket, mistake).await,
     };
     let key = fields.iter().find(|(name, _)| name == "key").map_or("", |(_, key)| key);
     let Some(key) = FormKey::sent(key) else {
         let mistake =
             "The form had lost its key; this one has a new key. Send it again.".to_owned();
-        return refused(&customer, basket, Some(mistake)).await;
+        return refused(&customer, after, basket, Some(mistake)).await;
     };
     let orders = OrdersService::named();
     match repeated(|| orders.place(customer.user_id, lines.clone(), key.clone())).await? {
@@ -80,7 +83,7 @@ pub(super) async fn order(
         Err(OrdersError::KeyReuse { .. }) => {
             let mistake =
                 "This form has placed another order before. To order this as well, send it again.";
-            refused(&customer, basket, Some(mistake.to_owned())).await
+            refused(&customer, after, basket, Some(mistake.to_owned())).await
         }
         Err(error) => Err(error.into()),
     }
@@ -88,10 +91,11 @@ pub(super) async fn order(
 
 async fn refused(
     customer: &Customer,
+    after: Option<Sku>,
     basket: Basket<'_>,
     mistake: Option<String>,
 ) -> Result<Response, ApiError> {
-    let mut page = ItemsPage::new(&customer.visitor(), None).await?;
+    let mut page = ItemsPage::new(&customer.visitor(), after).await?;
     page.mistake = mistake;
     for offer in &mut page.items {
         if let Some(wish) = basket.wishes.get(offer.item.sku.as_str()) {
@@ -110,6 +114,7 @@ impl ItemsPage {
         Ok(ItemsPage {
             frame: Frame::new(visitor, Here::Items),
             key: FormKey::new(),
+            after,
             items: page.items.into_iter().map(offer).collect(),
             next: page.next,
             mistake: None,

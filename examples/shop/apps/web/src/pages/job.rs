@@ -10,7 +10,7 @@ use linden_gateway::axum::{
 };
 use serde::Deserialize;
 use shop_data_processing::{
-    IngestService, JobError, JobId, JobStatus, KeyReport, Measure, Outcome, Report,
+    Decimal, IngestService, JobError, JobId, JobStatus, KeyReport, Measure, Outcome, Report,
 };
 
 use super::{
@@ -152,6 +152,18 @@ async fn report(customer: &Customer, id: JobId) -> Result<Arc<Report>, ApiError>
     Ok(IngestService::named().report(id).await??)
 }
 
+/// A figure as people read it: three digits after the point, if there is anything before it. The CSV has all.
+fn brief(figure: &Decimal) -> Decimal {
+    const ONE: i128 = 1_000_000_000;
+    const STEP: i128 = ONE / 1_000;
+    let billionths = figure.billionths();
+    if billionths.abs() < ONE {
+        return *figure;
+    }
+    let half = STEP / 2 * billionths.signum();
+    Decimal::from_billionths(billionths.saturating_add(half) / STEP * STEP)
+}
+
 impl JobPage {
     fn measures(&self) -> impl Iterator<Item = (&'static str, bool)> {
         let has_distinct = self.shown().iter().any(|key| key.distinct.is_some());
@@ -188,6 +200,27 @@ impl JobPage {
         match self.progress {
             Progress::Running(percent) => percent,
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_short_and_small_ones_are_whole() {
+        let table = [
+            ("21.543030142", "21.543"),
+            ("-21.543530142", "-21.544"),
+            ("1.0005", "1.001"),
+            ("999.9996", "1000"),
+            ("30", "30"),
+            ("0.000000001", "0.000000001"),
+            ("-0.123456789", "-0.123456789"),
+        ];
+        for (figure, expected) in table {
+            assert_eq!(brief(&figure.parse().expect("a decimal")).to_string(), expected);
         }
     }
 }
