@@ -26,6 +26,8 @@ Examples:
   shop ingest sales.csv --key region --value amount
   shop ingest day.ndjson.gz --key user.city --value price --time at --window 1h --csv
   shop demo --visitors 64 --seconds 30      a load for the shop on 127.0.0.1:4000
+  shop demo --trust shop.pem --host shop.example
+                                            the same for a shop under TLS
   shop verify --data shop-2                 whether its books agree, when it does not run
 ")]
 pub(crate) struct Cli {

@@ -6,6 +6,7 @@
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -14,11 +15,13 @@ use linden::prelude::*;
 
 use self::{
     scoreboard::{Scoreboard, Summary},
+    shop::Shop,
     visitor::{Books, Orders, Visit},
 };
 
 mod client;
 mod scoreboard;
+mod shop;
 mod visitor;
 
 /// Tables of the configuration that are the shop's own.
@@ -31,6 +34,14 @@ pub(crate) struct DemoArgs {
     /// Where the shop listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4000", value_parser = crate::cli::listen_address)]
     pub(crate) shop: SocketAddr,
+
+    /// Speak TLS with the shop, and trust these certificates: a file of PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: Option<PathBuf>,
+
+    /// What the shop is called in requests and in its certificate [default: its address]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
 
     /// Visitors at the same time
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -62,17 +73,13 @@ pub(crate) async fn demo(node: NodeBuilder, args: DemoArgs) -> Result<(), BoxErr
 
 /// A process: the one that lets the visitors in.
 async fn visit(args: DemoArgs) -> Result<(Summary, Vec<Books>), BoxError> {
-    client::reach(args.shop).await.map_err(|error| {
-        format!(
-            "no shop answers at {}: {error}; start one by `shop run`, or name another by --shop",
-            args.shop
-        )
-    })?;
+    let shop = Shop::new(&args)?;
+    shop.reach().await?;
     let scoreboard = Scoreboard::start(Scoreboard::default).await?;
     let length = Duration::from_secs(args.seconds);
     let visits = (0..args.visitors).map(|number| {
         let visit = Visit {
-            shop: args.shop,
+            shop: shop.clone(),
             number,
             until: Instant::now() + length,
             scoreboard: scoreboard.clone(),

@@ -12,23 +12,27 @@ use std::{
     io::{BufRead as _, BufReader},
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
 };
 
 use http::Client;
 use program::{Ended, Program, run, shop};
+use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
 
 const CREDENTIALS: &str = r#"{"name":"ada","password":"correct horse"}"#;
 
 /// Starts `shop` on a free port, with its data below this directory.
 fn serve(directory: &Path) -> Program {
-    Program::start(
-        shop(directory, &["--listen", "127.0.0.1:0"])
-            .env("LINDEN__AUTH__HASH_COST", "{ memory_kib = 8, passes = 1, lanes = 1 }"),
-    )
+    Program::start(&mut serve_command(directory))
+}
+
+fn serve_command(directory: &Path) -> Command {
+    let mut command = shop(directory, &["--listen", "127.0.0.1:0"]);
+    command.env("LINDEN__AUTH__HASH_COST", "{ memory_kib = 8, passes = 1, lanes = 1 }");
+    command
 }
 
 /// Registers and logs in: the value of `Authorization`.
@@ -282,6 +286,39 @@ fn visitors_find_their_money_and_the_files_agree_afterwards() {
     let verified = run(&mut self::shop(directory.path(), &["verify"]));
     assert_eq!((verified.code, verified.stderr.as_str()), (Some(1), "error: 1 checks failed\n"));
     assert!(verified.stdout.contains("FAIL  orders: "), "{}", verified.stdout);
+}
+
+#[test]
+fn visitors_use_a_shop_under_tls_and_refuse_one_that_they_do_not_trust() {
+    let directory = tempfile::tempdir().unwrap();
+    let [cert, key] = ["shop.pem", "shop.key"].map(|name| directory.path().join(name));
+    let pair = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(["shop.example".to_owned()]).unwrap();
+    fs::write(&cert, params.self_signed(&pair).unwrap().pem()).unwrap();
+    fs::write(&key, pair.serialize_pem()).unwrap();
+    let files = format!("{{ certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}");
+    let shop = Program::start(serve_command(directory.path()).env("LINDEN__WEB__TLS", files));
+    assert!(shop.announced.iter().any(|line| line.contains(" https://")), "{:?}", shop.announced);
+    let address = shop.address.to_string();
+    let demo = |args: &[&str]| {
+        let few = ["demo", "--shop", &address, "--visitors", "2", "--seconds", "1"];
+        run(&mut self::shop(directory.path(), &[&few, args].concat()))
+    };
+    let done = demo(&["--trust", "shop.pem", "--host", "shop.example"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(done.stdout.contains("balances agree"), "{}", done.stdout);
+    for (args, words) in [
+        (&["--trust", "shop.pem"][..], "--host its name"),
+        (&["--trust", "shop.key", "--host", "shop.example"], "--trust takes a file of PEM"),
+        (&["--trust", "none.pem", "--host", "shop.example"], "none.pem holds no certificates"),
+        (&["--trust", "shop.pem", "--host", "a b"], "--host takes one such as"),
+    ] {
+        let refused = demo(args);
+        assert_eq!(refused.code, Some(1), "{args:?}");
+        assert!(refused.stderr.contains(words), "{args:?}: {}", refused.stderr);
+    }
+    shop.terminate();
+    assert_eq!(shop.ended().code, Some(0));
 }
 
 #[test]

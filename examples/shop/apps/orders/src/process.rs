@@ -178,7 +178,16 @@ impl Plan {
             // A refund that is refused is tried again until somebody has looked at it.
             Action::Refund(bill) => match self.payments.refund(order_id, user_id, bill).await {
                 Ok(()) => Event::Refunded,
-                Err(_) => failed("give the payment back"),
+                Err(error) => {
+                    if let PayError::Refused { reason } = error {
+                        tracing::error!(
+                            %order_id,
+                            reason,
+                            "a refund was refused; it is tried again until somebody has looked at it"
+                        );
+                    }
+                    failed("give the payment back")
+                }
             },
             Action::Release => {
                 let release =

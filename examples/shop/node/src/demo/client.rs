@@ -1,18 +1,17 @@
 //! A visitor's connection: HTTP/1.1, one request at a time, made anew when it breaks.
 
-use std::{error::Error, net::SocketAddr, time::Duration};
+use std::{error::Error, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Method, Request, StatusCode,
-    client::conn::http1::{self, SendRequest},
+    client::conn::http1::SendRequest,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER},
 };
-use hyper_util::rt::TokioIo;
-use linden::Cx;
 use serde_json::Value;
-use tokio::net::TcpStream;
+
+use super::shop::Shop;
 
 /// The longest that an answer is waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -63,13 +62,13 @@ pub(super) struct Answer {
 
 /// See the head of this file.
 pub(super) struct Client {
-    shop: SocketAddr,
+    shop: Shop,
     bearer: Option<HeaderValue>,
     connection: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Client {
-    pub(super) fn new(shop: SocketAddr) -> Client {
+    pub(super) fn new(shop: Shop) -> Client {
         Client { shop, bearer: None, connection: None }
     }
 
@@ -86,7 +85,7 @@ impl Client {
         let request = self.request(asked)?;
         let mut connection = match self.connection.take() {
             Some(connection) if connection.is_ready() => connection,
-            _ => connect(self.shop).await?,
+            _ => self.shop.connect().await?,
         };
         let answer = async {
             let response = connection.send_request(request).await?;
@@ -107,7 +106,7 @@ impl Client {
         let mut request = Request::builder()
             .method(asked.method.clone())
             .uri(&asked.path)
-            .header(HOST, self.shop.to_string())
+            .header(HOST, &*self.shop.host)
             .header(CONTENT_TYPE, asked.content_type);
         if let Some(bearer) = &self.bearer {
             request = request.header(AUTHORIZATION, bearer);
@@ -117,23 +116,4 @@ impl Client {
         }
         request.body(Full::new(asked.body.clone()))
     }
-}
-
-/// A connection, served by a process of its own.
-async fn connect(
-    shop: SocketAddr,
-) -> Result<SendRequest<Full<Bytes>>, Box<dyn Error + Send + Sync>> {
-    let stream = TcpStream::connect(shop).await?;
-    stream.set_nodelay(true)?;
-    let (send, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    linden::spawn(|_: Cx<()>| async {
-        // A connection that breaks is told to who sends on it.
-        let _ = connection.await;
-    });
-    Ok(send)
-}
-
-/// Whether somebody listens there.
-pub(super) async fn reach(shop: SocketAddr) -> std::io::Result<()> {
-    TcpStream::connect(shop).await.map(drop)
 }

@@ -1,10 +1,7 @@
 //! One visitor: registers, logs in, and then looks around, orders, pays, takes back and uploads in a realistic mix until its
 //! time is over.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -12,6 +9,7 @@ use serde_json::{Value, json};
 use super::{
     client::{Answer, Asked, Client},
     scoreboard::ScoreboardClient,
+    shop::Shop,
 };
 
 /// Rows of an upload.
@@ -48,7 +46,7 @@ enum Step {
 
 /// What a visitor is told.
 pub(super) struct Visit {
-    pub(super) shop: SocketAddr,
+    pub(super) shop: Shop,
     pub(super) number: u16,
     pub(super) until: Instant,
     pub(super) scoreboard: ScoreboardClient,
@@ -101,7 +99,7 @@ struct Visitor {
 impl Visit {
     /// The whole visit; nothing to say of one that did not get in.
     pub(super) async fn go(self) -> Option<Books> {
-        let client = Client::new(self.shop);
+        let client = Client::new(self.shop.clone());
         let born = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let name = format!("demo-{:x}-{}", born.as_micros(), self.number);
         let mut visitor = Visitor {

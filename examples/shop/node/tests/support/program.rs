@@ -76,7 +76,7 @@ impl Program {
         if self.stdout.read_line(&mut line).expect("text") == 0 {
             panic!("the shop ended before it served: {}", self.log.iter().collect::<String>());
         }
-        if let Some((_, address)) = line.trim_end().split_once("http://") {
+        if let Some((_, address)) = line.trim_end().split_once("://") {
             self.address = address.trim_end_matches('/').parse().expect("an address");
         }
         self.announced.push(line.trim_end().to_owned());
