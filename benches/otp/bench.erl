@@ -6,7 +6,10 @@
 main([Scenario, Variant | Sizes]) ->
     try
         Metrics = run(list_to_atom(Scenario), list_to_atom(Variant), sizes(Sizes)),
-        io:format("{\"metrics\":[~s]}~n", [lists:join(",", [json(M) || M <- Metrics])]),
+        case Metrics of
+            {line, Line} -> io:format("~s~n", [Line]);
+            _ -> io:format("{\"metrics\":[~s]}~n", [lists:join(",", [json(M) || M <- Metrics])])
+        end,
         halt(0)
     catch
         Class:Reason:Stack ->
@@ -33,7 +36,8 @@ run(spawn, _, S) -> [{rate, "1/s", in_process(fun() -> spawns(S) end)}];
 run(idle, _, S) -> [{rss_per_process, bytes, in_process(fun() -> idle(S) end)}];
 run(restart, _, S) ->
     Times = lists:sort(in_process(fun() -> restart(S) end)),
-    [{p50, us, percentile(50, Times)}, {p99, us, percentile(99, Times)}].
+    [{p50, us, percentile(50, Times)}, {p99, us, percentile(99, Times)}];
+run(runaway, Variant, S) -> in_process(fun() -> runaway(Variant, S) end).
 
 %% A fresh process, so that the boot process's heap plays no part.
 in_process(Fun) ->
@@ -157,6 +161,62 @@ crash() ->
     receive {up, _} -> ok end,
     1 = gen_server:call(counter, increment),
     (erlang:monotonic_time(nanosecond) - Start) / 1000.
+
+%% runaway
+
+%% The ticker is the one of the Rust program; its line of JSON is the outcome.
+runaway(Variant, #{ticks := Ticks} = S) ->
+    {ok, Listener} = gen_tcp:listen(0, [binary, {ip, {127, 0, 0, 1}}, {active, false}, {nodelay, true}]),
+    {ok, Port} = inet:port(Listener),
+    spawn(fun() -> serve(Listener, Variant, S) end),
+    Server = "127.0.0.1:" ++ integer_to_list(Port),
+    Ticker = open_port({spawn_executable, os:getenv("LINDEN_BENCHES_TICKER")},
+        [binary, {args, ["ticker", Server, "--ticks", integer_to_list(Ticks)]}, {line, 4096}, exit_status]),
+    {line, receive
+        {Ticker, {data, {eol, Line}}} -> Line;
+        {Ticker, {exit_status, Status}} -> error({ticker, Status})
+    end}.
+
+serve(Listener, Variant, S) ->
+    {ok, Socket} = gen_tcp:accept(Listener),
+    {ok, Counter} = gen_server:start(bench_counter, nobody, []),
+    echo(Socket, Counter, Variant, S).
+
+echo(Socket, Counter, Variant, #{ticks_alone := Alone} = S) ->
+    {ok, Tick} = gen_tcp:recv(Socket, 8),
+    case gen_server:call(Counter, increment, infinity) of
+        Alone -> beside(Variant, S);
+        _ -> ok
+    end,
+    ok = gen_tcp:send(Socket, Tick),
+    echo(Socket, Counter, Variant, S).
+
+beside(alone, _) -> ok;
+beside(loops1, _) -> loops(1);
+beside(loops4, _) -> loops(4);
+beside(loops8, _) -> loops(8);
+beside(repeat4, #{repeated_work_ms := Ms}) ->
+    [self_sender(Ms * 1000000) || _ <- lists:seq(1, 4)].
+
+loops(Count) -> [spawn(fun loop/0) || _ <- lists:seq(1, Count)].
+
+loop() -> loop().
+
+self_sender(Work) ->
+    Pid = spawn(fun() -> repeat(Work) end),
+    Pid ! go.
+
+repeat(Work) ->
+    receive go -> ok end,
+    work_until(erlang:monotonic_time(nanosecond) + Work),
+    self() ! go,
+    repeat(Work).
+
+work_until(End) ->
+    case erlang:monotonic_time(nanosecond) < End of
+        true -> work_until(End);
+        false -> ok
+    end.
 
 percentile(Percent, Sorted) ->
     lists:nth(max(1, ceil(Percent / 100 * length(Sorted))), Sorted).

@@ -4,22 +4,44 @@
 
 use std::fmt;
 
+use crate::plan::Group;
 use crate::results::Record;
-use crate::scenario::{Scenario, System};
+use crate::scenario::{Scenario, System, Variant};
 
 /// Linden's figure against that of a peer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Goal {
     scenario: Scenario,
+    /// `None`: in all of them.
+    variant: Option<Variant>,
     metric: &'static str,
     peer: System,
     /// How many times better than the peer's the figure has to be, at least.
     times_min: f64,
 }
 
-const GOALS: [Goal; 2] = [
-    Goal { scenario: Scenario::Http, metric: "rate", peer: System::Axum, times_min: 0.95 },
-    Goal { scenario: Scenario::Http, metric: "p99", peer: System::Axum, times_min: 1.0 },
+const GOALS: [Goal; 3] = [
+    Goal {
+        scenario: Scenario::Http,
+        variant: None,
+        metric: "rate",
+        peer: System::Axum,
+        times_min: 0.95,
+    },
+    Goal {
+        scenario: Scenario::Http,
+        variant: None,
+        metric: "p99",
+        peer: System::Axum,
+        times_min: 1.0,
+    },
+    Goal {
+        scenario: Scenario::Runaway,
+        variant: Some(Variant::Loops4),
+        metric: "p99",
+        peer: System::Otp,
+        times_min: 1.0,
+    },
 ];
 
 /// How a goal was met.
@@ -38,14 +60,15 @@ impl fmt::Display for Verdict {
 }
 
 /// The verdicts on the records of one metric; none where Linden or the peer has no figure.
-pub(crate) fn verdicts(scenario: Scenario, records: &[Record]) -> Vec<Verdict> {
+pub(crate) fn verdicts(group: Group, records: &[Record]) -> Vec<Verdict> {
     let of = |system: System| records.iter().find(|record| record.system == system.name());
     let Some(linden) = of(System::Linden) else {
         return Vec::new();
     };
     GOALS
         .iter()
-        .filter(|goal| goal.scenario == scenario && goal.metric == linden.metric)
+        .filter(|goal| goal.scenario == group.scenario && goal.metric == linden.metric)
+        .filter(|goal| goal.variant.is_none_or(|variant| variant == group.variant))
         .filter_map(|&goal| Some(Verdict { goal, times: linden.times_better_than(of(goal.peer)?) }))
         .collect()
 }
@@ -54,17 +77,18 @@ pub(crate) fn verdicts(scenario: Scenario, records: &[Record]) -> Vec<Verdict> {
 mod tests {
     use super::*;
     use crate::outcome::Metric;
-    use crate::plan::Group;
     use crate::results::Results;
-    use crate::scenario::Variant;
 
     fn judged(figures: &[(System, Metric)]) -> Vec<String> {
-        let group = Group { scenario: Scenario::Http, variant: Variant::Plain1 };
+        judged_in(Group { scenario: Scenario::Http, variant: Variant::Plain1 }, figures)
+    }
+
+    fn judged_in(group: Group, figures: &[(System, Metric)]) -> Vec<String> {
         let mut results = Results::new(group);
         for (system, metric) in figures {
             results.add(*system, vec![metric.clone()]);
         }
-        let verdicts = verdicts(group.scenario, &results.records());
+        let verdicts = verdicts(group, &results.records());
         verdicts.iter().map(Verdict::to_string).collect()
     }
 
@@ -87,6 +111,18 @@ mod tests {
         };
         assert_eq!(p99(40.0), ["goal: 1.00x of axum or better; it is 1.25x: reached"]);
         assert_eq!(p99(100.0), ["goal: 1.00x of axum or better; it is 0.50x: missed"]);
+    }
+
+    #[test]
+    fn a_goal_of_one_variant_is_none_of_the_others() {
+        let figures = [(System::Linden, Metric::p99(40.0)), (System::Otp, Metric::p99(50.0))];
+        let in_variant =
+            |variant| judged_in(Group { scenario: Scenario::Runaway, variant }, &figures);
+        assert_eq!(
+            in_variant(Variant::Loops4),
+            ["goal: 1.00x of otp or better; it is 1.25x: reached"]
+        );
+        assert!(in_variant(Variant::Alone).is_empty());
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod scenario;
 mod stats;
 mod systems;
 mod table;
+mod ticker;
 
 use std::error::Error;
 use std::fs::File;
@@ -32,11 +33,12 @@ use clap::{Parser, Subcommand};
 use crate::child::{ChildError, TIME_LIMIT};
 use crate::load::Load;
 use crate::measure::Params;
-use crate::outcome::{Outcome, Unsupported};
+use crate::outcome::{Metric, Outcome, Unsupported};
 use crate::plan::{Group, Selection};
 use crate::results::Results;
 use crate::scenario::{Scenario, System, Variant};
 use crate::systems::otp::Otp;
+use crate::ticker::Ticker;
 
 /// The allocator of every Rust system.
 #[global_allocator]
@@ -100,6 +102,9 @@ enum Child {
     /// Asks a server of `http` and prints one line of JSON
     #[command(hide = true)]
     Load(Load),
+    /// Ticks at a server of `runaway` and prints one line of JSON
+    #[command(hide = true)]
+    Ticker(Ticker),
 }
 
 fn main() -> ExitCode {
@@ -108,7 +113,8 @@ fn main() -> ExitCode {
         Some(Child::One { scenario, variant, system, size }) => {
             run_one(*scenario, *variant, *system, *size)
         }
-        Some(Child::Load(load)) => run_load(load),
+        Some(Child::Load(load)) => load.bear().map_err(Into::into).and_then(print_metrics),
+        Some(Child::Ticker(ticker)) => ticker.tick().map_err(Into::into).and_then(print_metrics),
         None => run_all(&arguments),
     };
     match result {
@@ -134,8 +140,8 @@ fn run_one(
     std::process::exit(0)
 }
 
-fn run_load(load: &Load) -> Result<(), Box<dyn Error>> {
-    println!("{}", serde_json::to_string(&Outcome::Metrics(load.bear()?))?);
+fn print_metrics(metrics: Vec<Metric>) -> Result<(), Box<dyn Error>> {
+    println!("{}", serde_json::to_string(&Outcome::Metrics(metrics))?);
     Ok(())
 }
 

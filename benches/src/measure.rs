@@ -33,6 +33,13 @@ pub(crate) const SPAWNS_A_ROUND: u64 = 10_000;
 /// restart of the last second is not measured with a history that no real program has.
 pub(crate) const CRASHES_A_SUPERVISOR: u64 = 100;
 
+/// From one tick of `runaway` to the next.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+/// Ticks of `runaway` before others begin to run beside; they do not count.
+pub(crate) const TICKS_ALONE: u64 = 500;
+/// How long a process of `repeat4` computes.
+pub(crate) const REPEATED_WORK: Duration = Duration::from_millis(50);
+
 /// What a child is told about the size of its task.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Params {
@@ -44,6 +51,8 @@ pub(crate) struct Params {
     pub(crate) idle_processes: u64,
     /// Crashes of `restart`.
     pub(crate) crashes: u64,
+    /// Ticks of `runaway`.
+    pub(crate) ticks: u64,
 }
 
 impl Params {
@@ -55,6 +64,7 @@ impl Params {
                 measure: Duration::from_millis(200),
                 idle_processes: 100_000,
                 crashes: 500,
+                ticks: 1_000,
             }
         } else {
             Params {
@@ -62,6 +72,7 @@ impl Params {
                 measure: Duration::from_secs(1),
                 idle_processes: 1_000_000,
                 crashes: 5_000,
+                ticks: 10_000,
             }
         }
     }
@@ -154,17 +165,28 @@ pub(crate) fn idle_metrics(before: u64, after: u64, processes: u64) -> Vec<Metri
 
 /// The figures of `restart`, from one time per crash.
 pub(crate) fn restart_metrics(times: &[Duration]) -> Vec<Metric> {
-    let microseconds: Vec<f64> = times.iter().map(|time| time.as_nanos() as f64 / 1e3).collect();
-    let percentile = |percent| {
-        stats::percentile(&microseconds, percent).expect("at least one crash was measured")
-    };
-    vec![Metric::p50(percentile(50.0)), Metric::p99(percentile(99.0))]
+    let microseconds = microseconds(times);
+    vec![Metric::p50(percentile(&microseconds, 50.0)), Metric::p99(percentile(&microseconds, 99.0))]
+}
+
+/// The figures of `runaway`, from one time per tick.
+pub(crate) fn runaway_metrics(times: &[Duration]) -> Vec<Metric> {
+    let microseconds = microseconds(times);
+    let of = |percent| percentile(&microseconds, percent);
+    vec![Metric::p50(of(50.0)), Metric::p99(of(99.0)), Metric::max(of(100.0))]
+}
+
+fn microseconds(times: &[Duration]) -> Vec<f64> {
+    times.iter().map(|time| time.as_nanos() as f64 / 1e3).collect()
+}
+
+fn percentile(microseconds: &[f64], percent: f64) -> f64 {
+    stats::percentile(microseconds, percent).expect("at least one time was measured")
 }
 
 /// The figures of `http`, from one time per answer that came within `measure`.
 pub(crate) fn http_metrics(times: &[Duration], measure: Duration) -> Vec<Metric> {
-    let microseconds: Vec<f64> = times.iter().map(|time| time.as_nanos() as f64 / 1e3).collect();
-    let p99 = stats::percentile(&microseconds, 99.0).expect("at least one answer came");
+    let p99 = percentile(&microseconds(times), 99.0);
     vec![Metric::requests(times.len() as f64 / measure.as_secs_f64()), Metric::p99(p99)]
 }
 

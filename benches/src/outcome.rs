@@ -50,6 +50,10 @@ impl Metric {
     pub(crate) fn p99(microseconds: f64) -> Metric {
         Metric::new("p99", "us", microseconds)
     }
+
+    pub(crate) fn max(microseconds: f64) -> Metric {
+        Metric::new("max", "us", microseconds)
+    }
 }
 
 /// The reason why a system has no figure for a scenario.

@@ -28,6 +28,8 @@ pub(crate) enum Scenario {
     Restart,
     /// A small answer over HTTP/1.1, asked for on connections that stay.
     Http,
+    /// An echo each millisecond beside processes that do not give their worker back.
+    Runaway,
 }
 
 impl Scenario {
@@ -41,6 +43,7 @@ impl Scenario {
         Scenario::Idle,
         Scenario::Restart,
         Scenario::Http,
+        Scenario::Runaway,
     ];
 
     /// The variants in which a scenario exists; most have one.
@@ -57,15 +60,24 @@ impl Scenario {
                 Variant::Tls64,
                 Variant::Tls1000,
             ],
+            Scenario::Runaway => &[
+                Variant::Alone,
+                Variant::Loops1,
+                Variant::Loops4,
+                Variant::Loops8,
+                Variant::Repeat4,
+            ],
             _ => &[Variant::Default],
         }
     }
 
-    /// Whether a system takes part; its peers are others in HTTP than between processes.
+    /// Whether a system takes part; its peers are others in HTTP than between processes. Beside endless loops no other Rust
+    /// system answers at all, so OTP is the one peer there.
     pub(crate) fn has(self, system: System) -> bool {
         match (self, system) {
             (_, System::Linden) => true,
             (Scenario::Http, system) => system == System::Axum,
+            (Scenario::Runaway, system) => system == System::Otp,
             (_, system) => system != System::Axum,
         }
     }
@@ -81,6 +93,7 @@ impl Scenario {
             Scenario::Idle => "idle",
             Scenario::Restart => "restart",
             Scenario::Http => "http",
+            Scenario::Runaway => "runaway",
         }
     }
 }
@@ -91,7 +104,8 @@ impl fmt::Display for Scenario {
     }
 }
 
-/// How the two ends of a scenario are placed; for `http` the number of connections, and whether they are under TLS.
+/// How the two ends of a scenario are placed; for `http` the number of connections, and whether they are under TLS; for
+/// `runaway` who runs beside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Variant {
@@ -121,6 +135,25 @@ pub(crate) enum Variant {
     /// 1,000 connections under TLS.
     #[value(name = "tls1000")]
     Tls1000,
+    /// Nobody runs beside.
+    Alone,
+    /// One endless loop.
+    Loops1,
+    /// Four endless loops.
+    Loops4,
+    /// Eight endless loops.
+    Loops8,
+    /// Four processes that compute for 50 ms at a time, again and again.
+    Repeat4,
+}
+
+/// Who runs beside the echoes of `runaway`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// So many endless loops.
+    Loops(usize),
+    /// So many processes that compute long, again and again.
+    Repeats(usize),
 }
 
 /// Whether what is spoken on a connection is covered.
@@ -140,7 +173,19 @@ impl Variant {
             Variant::Tls1 => Some((1, Cover::Tls)),
             Variant::Tls64 => Some((64, Cover::Tls)),
             Variant::Tls1000 => Some((1_000, Cover::Tls)),
-            Variant::Default | Variant::OneCore | Variant::CrossWorker | Variant::Outside => None,
+            _ => None,
+        }
+    }
+
+    /// Who runs beside in a variant of `runaway`.
+    pub(crate) fn beside(self) -> Option<Beside> {
+        match self {
+            Variant::Alone => Some(Beside::Loops(0)),
+            Variant::Loops1 => Some(Beside::Loops(1)),
+            Variant::Loops4 => Some(Beside::Loops(4)),
+            Variant::Loops8 => Some(Beside::Loops(8)),
+            Variant::Repeat4 => Some(Beside::Repeats(4)),
+            _ => None,
         }
     }
 
@@ -156,6 +201,11 @@ impl Variant {
             Variant::Tls1 => "tls1",
             Variant::Tls64 => "tls64",
             Variant::Tls1000 => "tls1000",
+            Variant::Alone => "alone",
+            Variant::Loops1 => "loops1",
+            Variant::Loops4 => "loops4",
+            Variant::Loops8 => "loops8",
+            Variant::Repeat4 => "repeat4",
         }
     }
 }
@@ -233,10 +283,11 @@ mod tests {
     }
 
     #[test]
-    fn every_variant_of_http_says_how_many_connections_it_has_and_no_other_does() {
+    fn the_variants_of_http_and_runaway_say_what_they_are_and_no_others_do() {
         for scenario in Scenario::ALL {
             for variant in scenario.variants() {
                 assert_eq!(variant.connections().is_some(), *scenario == Scenario::Http);
+                assert_eq!(variant.beside().is_some(), *scenario == Scenario::Runaway);
             }
         }
     }
@@ -248,6 +299,7 @@ mod tests {
             systems.map(|system| system.name()).collect::<Vec<_>>()
         };
         assert_eq!(part(Scenario::Http), ["linden", "axum"]);
+        assert_eq!(part(Scenario::Runaway), ["linden", "otp"]);
         assert_eq!(part(Scenario::Call), ["linden", "tokio", "ractor", "kameo", "actix", "otp"]);
     }
 }

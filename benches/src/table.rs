@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use crate::goal;
 use crate::outcome::more_is_better;
+use crate::plan::Group;
 use crate::results::{Record, Results};
-use crate::scenario::{Scenario, System};
+use crate::scenario::System;
 
 /// The systems that all others are compared with.
 const REFERENCES: [System; 2] = [System::Linden, System::Tokio];
@@ -20,7 +21,7 @@ pub(crate) fn render(results: &Results) -> String {
     let records = results.records();
     for same_metric in records.chunk_by(|a, b| a.metric == b.metric) {
         render_metric(&mut text, same_metric);
-        render_goals(&mut text, results.group().scenario, same_metric);
+        render_goals(&mut text, results.group(), same_metric);
     }
     if records.is_empty() {
         let group = results.group();
@@ -63,8 +64,8 @@ fn render_metric(text: &mut String, records: &[Record]) {
     }
 }
 
-fn render_goals(text: &mut String, scenario: Scenario, records: &[Record]) {
-    for verdict in goal::verdicts(scenario, records) {
+fn render_goals(text: &mut String, group: Group, records: &[Record]) {
+    for verdict in goal::verdicts(group, records) {
         line(text, format_args!("  {verdict}"));
     }
 }
@@ -101,8 +102,7 @@ fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 mod tests {
     use super::*;
     use crate::outcome::Metric;
-    use crate::plan::Group;
-    use crate::scenario::Variant;
+    use crate::scenario::{Scenario, Variant};
 
     fn results(scenario: Scenario) -> Results {
         Results::new(Group { scenario, variant: Variant::Default })

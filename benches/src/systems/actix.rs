@@ -41,7 +41,7 @@ pub(crate) fn run(
                 measure::silence_crashes();
                 restart(params).await?
             }
-            Scenario::Http => return Err(Unsupported::takes_no_part()),
+            Scenario::Http | Scenario::Runaway => return Err(Unsupported::takes_no_part()),
         })
     })
 }

@@ -4,6 +4,7 @@
 //! processes of the node (a `Task`), but in `outside`.
 
 mod http;
+mod runaway;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,6 +40,7 @@ pub(crate) fn run(
             restart(&node(), params)
         }
         Scenario::Http => http::serve(variant, params)?,
+        Scenario::Runaway => runaway::run(variant, params)?,
     })
 }
 

@@ -20,6 +20,9 @@ const MODULES: [(&str, &str); 4] = [
     ("bench_sup.erl", include_str!("../../otp/bench_sup.erl")),
 ];
 
+/// Names the program whose subcommand is the ticker of `runaway`.
+const TICKER: &str = "LINDEN_BENCHES_TICKER";
+
 /// The package that has `erl`, `erlc` and the standard library.
 const DEBIAN_PACKAGE: &str = "erlang-base";
 
@@ -80,6 +83,7 @@ impl Otp {
             }
             Variant::CrossWorker => params.workers.max(2),
             Variant::Default => params.workers,
+            _ if scenario == Scenario::Runaway => params.workers,
             _ => return Err(Unsupported::takes_no_part()),
         };
         Ok(command(&self.directory, workers, scenario, variant, params))
@@ -108,10 +112,13 @@ fn command(
         .args(["-kernel", "logger", LOGGER])
         .args(["-run", "bench", "main", scenario.name(), variant.name()])
         .args(sizes(params).map(|(name, value)| format!("{name}={value}")));
+    if let (Scenario::Runaway, Ok(program)) = (scenario, std::env::current_exe()) {
+        erl.env(TICKER, program);
+    }
     erl
 }
 
-fn sizes(params: Params) -> [(&'static str, u64); 12] {
+fn sizes(params: Params) -> [(&'static str, u64); 15] {
     [
         ("measure_ms", params.measure.as_millis() as u64),
         ("calls", measure::CALLS_A_ROUND),
@@ -125,6 +132,9 @@ fn sizes(params: Params) -> [(&'static str, u64); 12] {
         ("idle", params.idle_processes),
         ("crashes", params.crashes),
         ("crashes_a_supervisor", measure::CRASHES_A_SUPERVISOR),
+        ("ticks", params.ticks),
+        ("ticks_alone", measure::TICKS_ALONE),
+        ("repeated_work_ms", measure::REPEATED_WORK.as_millis() as u64),
     ]
 }
 

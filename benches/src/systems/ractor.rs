@@ -38,7 +38,7 @@ pub(crate) fn run(
             measure::silence_crashes();
             drive(&runtime(), restart(params))
         }
-        Scenario::Http => return Err(Unsupported::takes_no_part()),
+        Scenario::Http | Scenario::Runaway => return Err(Unsupported::takes_no_part()),
     })
 }
 

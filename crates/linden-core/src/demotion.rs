@@ -11,18 +11,14 @@ pub(crate) fn os_thread() -> u32 {
     system::os_thread()
 }
 
-/// What a thread has had of the processors, since it began.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct ProcessorTime {
-    /// It ran for so long.
-    pub(crate) used: Duration,
-    /// It could have run for so long, and something else did.
-    pub(crate) waited: Duration,
+/// For how long a thread of this OS process has run, since it began; `None` where that is not known.
+pub(crate) fn processor_time(thread: u32) -> Option<Duration> {
+    system::processor_time(thread)
 }
 
-/// The processor time of a thread of this OS process; `None` where that is not known.
-pub(crate) fn processor_time(thread: u32) -> Option<ProcessorTime> {
-    system::processor_time(thread)
+/// Whether a thread of this OS process runs, or would if nothing else did: it does not block.
+pub(crate) fn is_runnable(thread: u32) -> bool {
+    system::is_runnable(thread)
 }
 
 /// Lets a thread of this OS process run only while nothing else wants to. `false`: it goes on as it was.
@@ -35,18 +31,26 @@ pub(crate) fn demote(thread: u32) -> bool {
 mod system {
     use std::time::Duration;
 
-    use super::ProcessorTime;
+    /// What makes a thread's number the clock of its processor time: the kernel's `CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED`.
+    const CLOCK_OF_THREAD: libc::clockid_t = 0b110;
 
     pub(super) fn os_thread() -> u32 {
         rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
     }
 
-    pub(super) fn processor_time(thread: u32) -> Option<ProcessorTime> {
-        // Two numbers of nanoseconds, and one of something else.
-        let text = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).ok()?;
-        let mut numbers = text.split_whitespace().map_while(|number| number.parse().ok());
-        let mut time = || numbers.next().map(Duration::from_nanos);
-        Some(ProcessorTime { used: time()?, waited: time()? })
+    /// By the clock that `pthread_getcpuclockid` gives. What stands in `/proc` is as old as the kernel's last tick.
+    pub(super) fn processor_time(thread: u32) -> Option<Duration> {
+        let clock = (!libc::pid_t::try_from(thread).ok()? << 3) | CLOCK_OF_THREAD;
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the kernel writes the time during the call, and checks the clock.
+        let is_known = unsafe { libc::clock_gettime(clock, &raw mut time) == 0 };
+        is_known.then_some(Duration::new(time.tv_sec.try_into().ok()?, time.tv_nsec.try_into().ok()?))
+    }
+
+    pub(super) fn is_runnable(thread: u32) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
+        // The name in brackets may have any characters.
+        stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('R')))
     }
 
     pub(super) fn demote(thread: u32) -> bool {
@@ -59,14 +63,18 @@ mod system {
 
 #[cfg(not(target_os = "linux"))]
 mod system {
-    use super::ProcessorTime;
+    use std::time::Duration;
 
     pub(super) fn os_thread() -> u32 {
         0
     }
 
-    pub(super) fn processor_time(_: u32) -> Option<ProcessorTime> {
+    pub(super) fn processor_time(_: u32) -> Option<Duration> {
         None
+    }
+
+    pub(super) fn is_runnable(_: u32) -> bool {
+        true
     }
 
     pub(super) fn demote(_: u32) -> bool {
@@ -82,11 +90,12 @@ mod tests {
     fn a_thread_that_computes_uses_time_and_its_demotion_is_seen() {
         let work = || {
             let thread = os_thread();
-            let used = || processor_time(thread).expect("Linux tells").used;
+            let used = || processor_time(thread).expect("Linux tells");
             let before = used();
             while used() <= before {
                 std::hint::spin_loop();
             }
+            assert!(is_runnable(thread));
             assert!(demote(thread));
             let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
             let stat = stat.expect("Linux tells");
@@ -97,8 +106,28 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_blocks_uses_no_time_and_is_not_runnable() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let blocks = std::thread::spawn(move || {
+            tell.send(os_thread()).expect("somebody hears");
+            let _ = ended.recv();
+        });
+        let thread = told.recv().expect("it tells");
+        while is_runnable(thread) {
+            std::thread::yield_now();
+        }
+        let before = processor_time(thread).expect("Linux tells");
+        assert!(!is_runnable(thread));
+        assert_eq!(processor_time(thread), Some(before));
+        drop(end);
+        blocks.join().expect("it does not panic");
+    }
+
+    #[test]
     fn a_thread_that_is_not_there_is_not_demoted() {
         assert!(!demote(u32::MAX));
         assert_eq!(processor_time(u32::MAX), None);
+        assert!(!is_runnable(u32::MAX));
     }
 }

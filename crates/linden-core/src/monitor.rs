@@ -1,8 +1,9 @@
 //! The watch: a thread that looks every 5 ms whether work lies where nobody will fetch it, and whether a worker stands still.
+//! Just after it found a worker that does not end its activation it looks every millisecond: there may be more of the kind.
 //!
 //! A worker that is busy with one long activation serves no I/O, and what stands in its slot or queue waits. The watch sees
 //! that by epochs that do not move. It gives what waits there to the others, and wakes a sleeping worker, who drives the
-//! reactor. A worker that has computed in one activation for [`STILL_LOOKS`] is *retired*: a new thread takes its place,
+//! reactor. A worker that has computed in one activation for some looks ([`Pace`]) is *retired*: a new thread takes its place,
 //! and its own thread is demoted (`demotion.rs`) and ends with that activation. One that blocks instead is retired, without
 //! demotion, when work waits and nobody else is free.
 //!
@@ -17,18 +18,25 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::demotion::{self, ProcessorTime};
+use crate::demotion;
 use crate::fairness::Stall;
 use crate::node::{Node, NodeInner};
 
 /// How late the coarse clock may be while a worker is awake.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
-/// How often the watch looks.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// Looks in a row at which a worker stands still before it is retired: 10 to 15 ms.
-const STILL_LOOKS: u32 = 2;
-/// A worker that stands still computes when it has used a quarter of the time from look to look at least.
-const COMPUTES_FROM: Duration = Duration::from_micros(1250);
+/// How often the watch looks, and what it makes of what it sees.
+struct Pace {
+    look_every: Duration,
+    /// Looks in a row at which a worker stands still before it is retired.
+    still_looks: u32,
+}
+
+/// A worker is retired after 10 to 15 ms.
+const CALM: Pace = Pace { look_every: Duration::from_millis(5), still_looks: 2 };
+/// A worker is retired after 3 to 4 ms.
+const ALARMED: Pace = Pace { look_every: Duration::from_millis(1), still_looks: 3 };
+/// Looks that the watch stays alarmed after the last retirement.
+const ALARMED_LOOKS: u32 = 100;
 
 #[derive(Default)]
 pub(crate) struct Watch {
@@ -63,6 +71,14 @@ struct Seen {
     /// The injector was not empty.
     left: bool,
     all_asleep: bool,
+    /// Looks left at which the watch is alarmed.
+    alarm: u32,
+}
+
+impl Seen {
+    fn pace(&self) -> &'static Pace {
+        if self.alarm > 0 { &ALARMED } else { &CALM }
+    }
 }
 
 /// A worker, as it was seen.
@@ -71,8 +87,10 @@ struct Place {
     epoch: u64,
     /// Looks in a row at which it was on duty and had begun nothing since the one before.
     still: u32,
+    /// For how long, at least.
+    stood: Duration,
     /// Its processor time when it was first seen still.
-    time: Option<ProcessorTime>,
+    time: Option<Duration>,
 }
 
 /// The watch's thread.
@@ -91,7 +109,7 @@ pub(crate) fn run(node: &Node) {
             inner.watch.asleep.store(false, Ordering::Relaxed);
             seen.all_asleep = false;
         } else {
-            inner.watch.call.wait_for(&mut guard, LOOK_EVERY);
+            inner.watch.call.wait_for(&mut guard, seen.pace().look_every);
             look(node, &mut seen);
         }
     }
@@ -107,7 +125,9 @@ fn look(node: &Node, seen: &mut Seen) {
     inner.update_clock();
     seen.all_asleep = all_asleep(inner);
     fill_missing(node);
-    let stranded = look_at_places(node, seen);
+    let pace = seen.pace();
+    seen.alarm = seen.alarm.saturating_sub(1);
+    let stranded = look_at_places(node, seen, pace);
     let driver = inner.driving.epoch();
     let left = !inner.injector.is_empty();
     if inner.idle.sleeping() > 0 && !seen.all_asleep {
@@ -121,7 +141,7 @@ fn look(node: &Node, seen: &mut Seen) {
 }
 
 /// Looks at each worker. Whether work was found where nobody would have fetched it.
-fn look_at_places(node: &Node, seen: &mut Seen) -> bool {
+fn look_at_places(node: &Node, seen: &mut Seen, pace: &Pace) -> bool {
     let inner = node.inner();
     let places = inner.places();
     seen.places.resize(places.len(), Place::default());
@@ -139,36 +159,38 @@ fn look_at_places(node: &Node, seen: &mut Seen) -> bool {
                 inner.injector.push(task);
             }
         }
-        if worker.duty().is_on_duty() {
-            stands_still(node, index, place);
+        if worker.duty().is_on_duty() && stands_still(node, index, place, pace) {
+            seen.alarm = ALARMED_LOOKS;
         }
     }
     stranded
 }
 
-/// A worker on duty has begun nothing since the last look.
-fn stands_still(node: &Node, index: usize, place: &mut Place) {
+/// A worker on duty has begun nothing since the last look. Whether it was retired.
+fn stands_still(node: &Node, index: usize, place: &mut Place, pace: &Pace) -> bool {
     let inner = node.inner();
     let worker = &inner.places()[index];
-    let Some(thread) = worker.os_thread() else { return };
+    let Some(thread) = worker.os_thread() else { return false };
     place.still += 1;
-    if place.still < STILL_LOOKS {
+    place.stood += pace.look_every;
+    if place.still < pace.still_looks {
         place.time = demotion::processor_time(thread);
-        return;
+        return false;
     }
-    let times = demotion::processor_time(thread).zip(place.time);
-    let computes = match since(times) {
+    let before = std::mem::replace(&mut place.time, demotion::processor_time(thread));
+    let used = place.time.zip(before).map(|(now, before)| now.saturating_sub(before));
+    let computes = match does(thread, used, pace) {
         Does::Computes => true,
         // It takes a second thread then, and only if there is something to do for it.
         Does::Blocks if inner.idle.sleeping() == 0 && inner.has_visible_work() => false,
-        Does::Blocks | Does::WaitsForProcessor => return,
+        Does::Blocks | Does::WaitsForProcessor => return false,
     };
     if inner.vacancy().is_none() {
-        return;
+        return false;
     }
     let process = (!inner.driving.is_held_by(index)).then(|| worker.process());
     if !worker.duty().retire() {
-        return;
+        return false;
     }
     inner.fairness.retired.fetch_add(1, Ordering::Relaxed);
     let kind = if computes {
@@ -180,7 +202,8 @@ fn stands_still(node: &Node, index: usize, place: &mut Place) {
     };
     inner.fairness.missing.fetch_add(1, Ordering::Relaxed);
     fill_missing(node);
-    inner.tell_stall(process, kind, LOOK_EVERY * place.still);
+    inner.tell_stall(process, kind, place.stood);
+    true
 }
 
 /// What a thread does that stands still.
@@ -191,12 +214,11 @@ enum Does {
     WaitsForProcessor,
 }
 
-/// What a thread has done between two readings; where there are none, the worst is supposed.
-fn since(times: Option<(ProcessorTime, ProcessorTime)>) -> Does {
-    let Some((now, before)) = times else { return Does::Computes };
-    if now.used.saturating_sub(before.used) >= COMPUTES_FROM {
+/// What a thread does that used so much of the processors since the last look; where that is not known, the worst is supposed.
+fn does(thread: u32, used: Option<Duration>, pace: &Pace) -> Does {
+    if used.is_none_or(|used| used >= pace.look_every / 4) {
         Does::Computes
-    } else if now.waited.saturating_sub(before.waited) >= COMPUTES_FROM {
+    } else if demotion::is_runnable(thread) {
         Does::WaitsForProcessor
     } else {
         Does::Blocks
