@@ -4,6 +4,7 @@
 //! lies in `target/xtask/STEP.log` and is printed only when the step fails. The last line of the output always
 //! reads `N passed, N failed`. Nothing is asked from standard input.
 
+mod confined;
 mod contract;
 mod loom;
 mod real_data;

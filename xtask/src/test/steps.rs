@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use super::{Outcome, contract, loom, real_data, totals};
+use super::{Outcome, confined, contract, loom, real_data, totals};
 use crate::command::{self, Ended, Log};
 use crate::memcheck::{self, Checked, MemcheckArgs, Tool};
 use crate::packages::{self, CHROMEDRIVER, CHROMIUM, Ensured, VALGRIND};
@@ -56,6 +56,11 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "clippy", about: "clippy has no warning", run: clippy },
     Step { name: "docs", about: "rustdoc has no warning", run: docs },
     Step { name: "test", about: "unit and integration tests", run: test },
+    Step {
+        name: "confined",
+        about: "fairness as an unprivileged user, and with half a core",
+        run: confined::run,
+    },
     Step { name: "browser", about: "the shop's pages in headless Chromium", run: browser },
     Step {
         name: "contract",
