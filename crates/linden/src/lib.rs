@@ -24,12 +24,12 @@ pub use error::{BoxError, StartError, Stop};
 pub use events::{CrashReporter, DeadLetterReporter, StallReporter};
 pub use gen_server::{Context, GenServer, Handled, Init, ServerRef, Start, named, named_on};
 pub use linden_core::{
-    Address, Call, CallError, Cx, DeadLetter, DeadLetterCounts, DeadLetterListener,
-    DeadLetterReason, DeadLetterReport, DeadLetterTarget, Fairness, Flush, Info, IntoReason, Mail,
-    MailRef, MailboxLimit, MailboxPolicy, Message, Named, Node, NodeId, NodeOptions, Pid,
-    ProcessInfo, ProcessRow, Reason, Ref, Reply, Stall, StallEvent, StallListener, Status,
-    TimerRef, TraceContext, TraceContextError, block_on, current_process, current_trace,
-    reply_channel, set_trace, spawn, spawn_link, yield_now,
+    Address, Call, CallError, CrashDetail, Cx, DeadLetter, DeadLetterCounts, DeadLetterListener,
+    DeadLetterReason, DeadLetterReport, DeadLetterTarget, ExitEvent, ExitListener, ExitOrigin,
+    Fairness, Flush, Info, IntoReason, Mail, MailRef, MailboxLimit, MailboxPolicy, Message, Named,
+    Node, NodeId, NodeOptions, Pid, ProcessInfo, ProcessRow, Reason, Ref, Reply, Stall, StallEvent,
+    StallListener, Status, TimerRef, TraceContext, TraceContextError, block_on, current_process,
+    current_trace, reply_channel, set_trace, spawn, spawn_link, yield_now,
 };
 pub use linden_macros::{gen_server, main, test};
 pub use node::{Booted, NodeBuilder, NodeError, Ready};
