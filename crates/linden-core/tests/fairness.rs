@@ -263,6 +263,35 @@ fn code_of_users_that_runs_without_end_anywhere_hinders_nobody() {
     }
 }
 
+// proves: FAIR-01
+#[test]
+fn processes_fed_by_a_channel_that_is_always_ready_hinder_nobody() {
+    let (node, hears) = node();
+    let echo = echo(&node);
+    let leash = Leash::default();
+    for _ in 0..2 * WORKERS {
+        let leash = leash.clone();
+        node.spawn(|_: Cx<()>| async move {
+            // tokio's budget is for tasks of its own runtime: here a channel is ready as often as it has something.
+            let (fills, mut channel) = tokio::sync::mpsc::unbounded_channel();
+            leash.begun.fetch_add(1, Ordering::SeqCst);
+            while !leash.is_off.load(Ordering::Relaxed) {
+                fills.send(()).expect("it is open");
+                channel.recv().await.expect("it is open");
+            }
+        });
+    }
+    leash.until_begun(2 * WORKERS);
+    for _ in 0..2 * WORKERS {
+        let event = hears.recv().expect("the node lives");
+        assert!(matches!(event.kind, Stall::Computes { .. }), "{event:?}");
+    }
+    assert_eq!(ask(&node, &echo), 1);
+    sleep(&node);
+    leash.let_end();
+    node.stop(Duration::from_secs(5));
+}
+
 // proves: FAIR-06
 #[test]
 fn processes_that_chatter_without_end_hinder_nobody() {
