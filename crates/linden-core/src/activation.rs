@@ -15,8 +15,8 @@ use crate::envelope::{self, SignalNode};
 use crate::hook::{drop_guarded, panic_reason, wake_guarded};
 use crate::id::Pid;
 use crate::introspect::{ExitEvent, ExitOrigin, ProcessInfo};
-use crate::links::Bonds;
 use crate::limit::Limit;
+use crate::links::Bonds;
 use crate::mailbox::{Idle, Link, LinkKind, reverse};
 use crate::reason::Reason;
 use crate::signal::{ExitAction, ExitVia, Info, Sender, Signal, Trap, Watcher, on_exit};
@@ -86,11 +86,7 @@ impl Worker {
                 return;
             }
             // SAFETY: owned.
-            let idle = if unsafe { header.owner() }.waiting {
-                Idle::Any
-            } else {
-                Idle::Signals
-            };
+            let idle = if unsafe { header.owner() }.waiting { Idle::Any } else { Idle::Signals };
             self.give_back(header);
             self.set_current(None);
             if (idle == Idle::Signals && self.keep_in_hand(cell)) || header.mail.try_idle(idle) {
@@ -117,7 +113,8 @@ impl Worker {
         let header = unsafe { cell.as_ref() };
         // A receive under a waker of its own is not polled again until that one is woken: it goes on waiting meanwhile.
         // SAFETY: owned.
-        let waits_apart = header.rare().is_some_and(|rare| unsafe { rare.bonds() }.recv_waker.is_some());
+        let waits_apart =
+            header.rare().is_some_and(|rare| unsafe { rare.bonds() }.recv_waker.is_some());
         // SAFETY: owned.
         unsafe { header.owner() }.waiting = waits_apart;
         // SAFETY: the waker does not outlive this function, the cell does.
@@ -148,10 +145,7 @@ impl Worker {
         let header = unsafe { cell.as_ref() };
         self.in_core.set(true);
         let taken = header.mail.take();
-        let mut drained = Drained {
-            woken: taken.woken,
-            mail: false,
-        };
+        let mut drained = Drained { woken: taken.woken, mail: false };
         // SAFETY: taken, so it is this worker's.
         let mut next = unsafe { reverse(taken.newest) };
         let mut messages = 0;
@@ -288,19 +282,11 @@ impl Worker {
                 unsafe { bonds(header) }.watchers.retain(|(watched, _)| *watched != reference);
                 None
             }
-            Signal::Down {
-                reference,
-                pid,
-                reason,
-            } => {
+            Signal::Down { reference, pid, reason } => {
                 // MON-02: a `Down` of a monitor that was taken down is not heard.
                 // SAFETY: owned.
                 unsafe { bonds(header) }.monitors.remove(&reference)?;
-                Some(Info::Down {
-                    reference,
-                    pid,
-                    reason,
-                })
+                Some(Info::Down { reference, pid, reason })
             }
             Signal::NodeDown(node) => {
                 // SAFETY: owned.
@@ -328,16 +314,8 @@ impl Worker {
     }
 
     fn take_exit(&self, header: &Header, from: Pid, reason: Reason, via: ExitVia) -> Option<Info> {
-        let trap = if header.flag(TRAP_EXIT) {
-            Trap::On
-        } else {
-            Trap::Off
-        };
-        let sender = if from == header.pid() {
-            Sender::Own
-        } else {
-            Sender::Other
-        };
+        let trap = if header.flag(TRAP_EXIT) { Trap::On } else { Trap::Off };
+        let sender = if from == header.pid() { Sender::Own } else { Sender::Other };
         match on_exit(&reason, via, trap, sender) {
             ExitAction::Drop => None,
             ExitAction::Deliver => Some(Info::Exit { from, reason }),
@@ -362,10 +340,7 @@ impl Worker {
         for from in bonds.links.take_of_node(node) {
             news.extend(self.take_exit(header, from, Reason::NoConnection, ExitVia::Link));
         }
-        let down: Vec<_> = bonds
-            .monitors
-            .extract_if(|_, pid| pid.node() == node)
-            .collect();
+        let down: Vec<_> = bonds.monitors.extract_if(|_, pid| pid.node() == node).collect();
         news.extend(down.into_iter().map(|(reference, pid)| Info::Down {
             reference,
             pid,
@@ -375,8 +350,8 @@ impl Worker {
             let link = SignalNode::new(Signal::Info(info)).into_link();
             // SAFETY: owned; the link was just made.
             let inbox = unsafe { &mut header.owner().inbox };
-                // SAFETY: the link is this worker's.
-                unsafe { inbox.push_back(link) };
+            // SAFETY: the link is this worker's.
+            unsafe { inbox.push_back(link) };
         }
         // The news came from within: a waiting process must be polled for them.
         let _ = header.mail.wake();
@@ -418,8 +393,7 @@ impl Worker {
             let handle = std::mem::ManuallyDrop::new(unsafe { CellRef::from_counted(cell) });
             node.names.release(&handle);
         }
-        node.table
-            .remove(header.local, cell, Some(&mut self.indices.borrow_mut()));
+        node.table.remove(header.local, cell, Some(&mut self.indices.borrow_mut()));
         // DEATH-02: a link or monitor that came meanwhile hears that there is no such process only now.
         let late = header.mail.close();
         // SAFETY: owned; taken, so it is this worker's.
@@ -476,14 +450,7 @@ impl Worker {
         let own = header.pid();
         let node = self.node();
         let exit = |to: Pid| {
-            node.signal(
-                to,
-                Signal::Exit {
-                    from: own,
-                    reason: reason.clone(),
-                    via: ExitVia::Link,
-                },
-            );
+            node.signal(to, Signal::Exit { from: own, reason: reason.clone(), via: ExitVia::Link });
         };
         if header.flag(PARENT_LINKED) {
             exit(Pid::new(own.node(), header.parent));
@@ -498,14 +465,9 @@ impl Worker {
         }
         for (reference, watcher) in bonds.watchers {
             match watcher {
-                Watcher::Process(pid) => node.signal(
-                    pid,
-                    Signal::Down {
-                        reference,
-                        pid: own,
-                        reason: reason.clone(),
-                    },
-                ),
+                Watcher::Process(pid) => {
+                    node.signal(pid, Signal::Down { reference, pid: own, reason: reason.clone() })
+                }
                 Watcher::Slot(reply) => {
                     reply.send(reason.clone());
                 }
@@ -536,7 +498,8 @@ unsafe fn drop_excess(header: &Header, limit: &Limit) {
         let target = DeadLetterTarget::Process(header.pid());
         node.dead_letter(DeadLetterReason::MailboxFull, target, (ops.type_name)());
         // SAFETY: taken from the inbox, so it is owned here; messages of this process are of its type.
-        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { envelope::drop_mail(oldest, ops) }));
+        let dropped =
+            catch_unwind(AssertUnwindSafe(|| unsafe { envelope::drop_mail(oldest, ops) }));
         if let Err(payload) = dropped {
             let _ = panic_reason(payload);
             node.dead_letters.drop_panics.fetch_add(1, Ordering::Relaxed);
@@ -567,7 +530,10 @@ unsafe fn keep_mail(header: &Header, newest: *mut crate::mailbox::Link) {
 ///
 /// # Safety
 /// The caller owns the process and holds no other reference to its bonds.
-#[expect(clippy::mut_from_ref, reason = "ownership passes through the mailbox word, as an UnsafeCell's does")]
+#[expect(
+    clippy::mut_from_ref,
+    reason = "ownership passes through the mailbox word, as an UnsafeCell's does"
+)]
 pub(crate) unsafe fn bonds(header: &Header) -> &mut Bonds {
     // SAFETY: the caller's promise.
     unsafe { header.rare_or_new().bonds() }

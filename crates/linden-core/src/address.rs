@@ -10,9 +10,9 @@ use crate::cell::{CellRef, Refused};
 use crate::dead_letters::{DeadLetterReason, DeadLetterTarget};
 use crate::envelope::Letter;
 use crate::id::{NodeId, Pid};
+use crate::limit::SendWait;
 use crate::message::Message;
 use crate::names::NameSlot;
-use crate::limit::SendWait;
 use crate::node::{Node, NodeInner};
 use crate::reply::Reply;
 use crate::transport::Destination;
@@ -61,11 +61,17 @@ impl<M> SendError<M> {
 impl<M: Message> SendError<M> {
     /// Notes the dead letter, and gives the message back.
     #[cold]
-    pub(crate) fn of(refused: Refused, node: &NodeInner, target: impl FnOnce() -> DeadLetterTarget) -> Self {
+    pub(crate) fn of(
+        refused: Refused,
+        node: &NodeInner,
+        target: impl FnOnce() -> DeadLetterTarget,
+    ) -> Self {
         let open = |letter: Letter| letter.open().expect("the letter was made of an M");
         let (reason, error) = match refused {
             Refused::Dead(letter) => (DeadLetterReason::NoProcess, Self::NoProc(open(letter))),
-            Refused::Full(letter) => (DeadLetterReason::MailboxFull, Self::Overloaded(open(letter))),
+            Refused::Full(letter) => {
+                (DeadLetterReason::MailboxFull, Self::Overloaded(open(letter)))
+            }
         };
         node.dead_letter(reason, target(), std::any::type_name::<M>());
         error
@@ -94,17 +100,11 @@ impl<M> Error for SendError<M> {}
 
 impl<M: Message> Address<M> {
     pub(crate) fn of_cell(cell: CellRef) -> Self {
-        Self {
-            place: Place::Local(cell),
-            message: PhantomData,
-        }
+        Self { place: Place::Local(cell), message: PhantomData }
     }
 
     pub(crate) fn of_remote(remote: RemoteProcess) -> Self {
-        Self {
-            place: Place::Remote(Arc::new(remote)),
-            message: PhantomData,
-        }
+        Self { place: Place::Remote(Arc::new(remote)), message: PhantomData }
     }
 
     /// The process's pid; `None` for a name on another node.
@@ -140,7 +140,9 @@ impl<M: Message> Address<M> {
         match &self.place {
             Place::Local(cell) => match cell.post(Letter::new(message)) {
                 Ok(()) => Ok(()),
-                Err(refused) => Err(SendError::of(refused, cell.node(), || DeadLetterTarget::Process(cell.pid()))),
+                Err(refused) => Err(SendError::of(refused, cell.node(), || {
+                    DeadLetterTarget::Process(cell.pid())
+                })),
             },
             Place::Remote(remote) => {
                 // What cannot be encoded is counted as dropped.
@@ -184,10 +186,7 @@ impl crate::node::NodeInner {
 
 impl<M> Clone for Address<M> {
     fn clone(&self) -> Self {
-        Self {
-            place: self.place.clone(),
-            message: PhantomData,
-        }
+        Self { place: self.place.clone(), message: PhantomData }
     }
 }
 
@@ -293,11 +292,7 @@ impl<M: Message> Named<M> {
 
 impl<M> Clone for Named<M> {
     fn clone(&self) -> Self {
-        Self {
-            node: self.node.clone(),
-            slot: self.slot.clone(),
-            message: PhantomData,
-        }
+        Self { node: self.node.clone(), slot: self.slot.clone(), message: PhantomData }
     }
 }
 

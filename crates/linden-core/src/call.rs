@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use crate::address::{Place, RemoteProcess};
 use crate::cell::{CellRef, Refused};
-use crate::envelope::Letter;
 use crate::deadline::{self, OwnTimer};
+use crate::envelope::Letter;
 use crate::limit::{InLine, Unsent};
 use crate::message::Message;
 use crate::names::NameSlot;
 use crate::node::Node;
 use crate::reason::Reason;
-use crate::room::Called;
 use crate::reply::{CallError, Reply, ReplyReceiver, reply_pair};
+use crate::room::Called;
 use crate::timer::{NEVER, ticks};
 use crate::transport::RemoteCall;
 use crate::worker;
@@ -55,7 +55,9 @@ pub(crate) enum Target<'a> {
     /// The reply was passed on by hand.
     Elsewhere,
     /// Another node is to answer.
-    Asked(#[expect(dead_code, reason = "its drop gives the place for the answer up")] Box<RemoteCall>),
+    Asked(
+        #[expect(dead_code, reason = "its drop gives the place for the answer up")] Box<RemoteCall>,
+    ),
 }
 
 /// A call that waits for room in the server's mailbox.
@@ -123,7 +125,12 @@ impl<'a, R> Call<'a, R> {
         Ok(())
     }
 
-    fn send_to(&mut self, cell: &CellRef, letter: Letter, cx: &Context<'_>) -> Poll<Result<(), CallError>> {
+    fn send_to(
+        &mut self,
+        cell: &CellRef,
+        letter: Letter,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), CallError>> {
         if worker::current_process() == Some(cell.as_ptr()) {
             return Poll::Ready(Err(CallError::SelfCall));
         }
@@ -140,7 +147,12 @@ impl<'a, R> Call<'a, R> {
     /// The request was not taken: it waits in line from now on, with its clock running, or the call is over.
     #[cold]
     #[inline(never)]
-    fn refused(&mut self, cell: &CellRef, refused: Refused, cx: &Context<'_>) -> Poll<Result<(), CallError>> {
+    fn refused(
+        &mut self,
+        cell: &CellRef,
+        refused: Refused,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), CallError>> {
         self.start_clock(cell.node_handle());
         let to = std::mem::replace(&mut self.target, Target::Elsewhere);
         self.wait(Box::new(Standing { to, place: None }), cell, refused, cx)
@@ -150,7 +162,8 @@ impl<'a, R> Call<'a, R> {
     #[cold]
     #[inline(never)]
     fn send_again(&mut self, letter: Letter, cx: &Context<'_>) -> Poll<Result<(), CallError>> {
-        let Target::InLine(mut standing) = std::mem::replace(&mut self.target, Target::Elsewhere) else {
+        let Target::InLine(mut standing) = std::mem::replace(&mut self.target, Target::Elsewhere)
+        else {
             unreachable!("only a call that waits in line tries again");
         };
         let of_name;
@@ -189,7 +202,9 @@ impl<'a, R> Call<'a, R> {
                 return Poll::Pending;
             }
             Err(Unsent::Refused(Refused::Full(_))) => Err(CallError::Overloaded),
-            Err(Unsent::Refused(Refused::Dead(letter))) if letter.ops.type_id != cell.vtable.ops.type_id => {
+            Err(Unsent::Refused(Refused::Dead(letter)))
+                if letter.ops.type_id != cell.vtable.ops.type_id =>
+            {
                 Err(CallError::WrongType {
                     sent: (letter.ops.type_name)(),
                     expected: (cell.vtable.ops.type_name)(),
@@ -219,13 +234,8 @@ impl<'a, R> Call<'a, R> {
 /// the program likes. Without a timeout; the wait ends when the reply is answered or dropped.
 pub fn reply_channel<R>() -> (Reply<R>, Call<'static, R>) {
     let (reply, receiver) = reply_pair();
-    let call = Call {
-        letter: None,
-        receiver,
-        time: NEVER,
-        own_timer: None,
-        target: Target::Elsewhere,
-    };
+    let call =
+        Call { letter: None, receiver, time: NEVER, own_timer: None, target: Target::Elsewhere };
     (reply, call)
 }
 

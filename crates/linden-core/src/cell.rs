@@ -190,9 +190,7 @@ impl<M: Message, F: Future<Output: IntoReason> + Send + 'static> NewCell<M, F> {
             future: UnsafeCell::new(MaybeUninit::uninit()),
             message: PhantomData,
         });
-        Self {
-            cell: NonNull::from(Box::leak(cell)),
-        }
+        Self { cell: NonNull::from(Box::leak(cell)) }
     }
 
     /// One more count, for the process's own end.
@@ -289,7 +287,10 @@ impl Header {
     ///
     /// # Safety
     /// The caller is the owner (see the head of this file) and holds no other reference to the owner part.
-    #[expect(clippy::mut_from_ref, reason = "ownership passes through the mailbox word, as an UnsafeCell's does")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "ownership passes through the mailbox word, as an UnsafeCell's does"
+    )]
     pub(crate) unsafe fn owner(&self) -> &mut Owner {
         // SAFETY: the caller's promise.
         unsafe { &mut *self.owner.get() }
@@ -307,10 +308,12 @@ impl Header {
             return rare;
         }
         let fresh = Box::into_raw(Box::default());
-        match self
-            .rare
-            .compare_exchange(std::ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire)
-        {
+        match self.rare.compare_exchange(
+            std::ptr::null_mut(),
+            fresh,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        ) {
             // SAFETY: just made, and freed with the cell.
             Ok(_) => unsafe { &*fresh },
             Err(theirs) => {

@@ -33,8 +33,8 @@ use crate::reason::{IntoReason, Reason};
 use crate::reply::Reply;
 use crate::signal::{ExitVia, Info, Mail, Signal, Watcher};
 use crate::spawn::ParentLink;
-use crate::trace;
 use crate::timer::{Interval, Receiver, RepeatedLetter, TimerEntry, TimerRef, TimerSlot, ticks};
+use crate::trace;
 use crate::worker::{self, Worker};
 
 /// See the head of this file.
@@ -63,10 +63,7 @@ pub enum Flush {
 
 impl<M: Message> Cx<M> {
     pub(crate) fn of_cell(cell: CellRef) -> Self {
-        Self {
-            cell,
-            message: PhantomData,
-        }
+        Self { cell, message: PhantomData }
     }
 
     /// Runs `f` with the worker that polls this process.
@@ -276,9 +273,7 @@ impl<M: Message> Cx<M> {
             self.cell.node().signal(pid, Signal::Demonitor { reference });
         }
         if flush == Flush::Yes {
-            let is_down = |link| {
-                matches!(info_of(link), Some(Info::Down { reference: of, .. }) if *of == reference)
-            };
+            let is_down = |link| matches!(info_of(link), Some(Info::Down { reference: of, .. }) if *of == reference);
             // SAFETY: as in `link`.
             let inbox = unsafe { &mut self.cell.owner().inbox };
             // SAFETY: a fresh place.
@@ -293,14 +288,7 @@ impl<M: Message> Cx<M> {
     /// Sends an exit signal, from this process.
     pub fn exit(&self, to: Pid, reason: Reason) {
         let from = self.pid();
-        self.cell.node().signal(
-            to,
-            Signal::Exit {
-                from,
-                reason,
-                via: ExitVia::Direct,
-            },
-        );
+        self.cell.node().signal(to, Signal::Exit { from, reason, via: ExitVia::Direct });
     }
 
     /// What the process knows of itself.
@@ -366,10 +354,8 @@ impl<M: Message> Cx<M> {
     /// Sends `message` to `to` after `delay`, unless it is cancelled; a dead receiver is no error. Never early.
     pub fn send_after<N: Message>(&self, to: &Address<N>, delay: Duration, message: N) -> TimerRef {
         let node = self.cell.node();
-        let entry = TimerEntry::Deliver {
-            to: Receiver::of(&to.place, node),
-            letter: Letter::new(message),
-        };
+        let entry =
+            TimerEntry::Deliver { to: Receiver::of(&to.place, node), letter: Letter::new(message) };
         let deadline = node.update_clock().saturating_add(ticks(delay)).saturating_add(1);
         TimerRef {
             key: TimerSlot::Once(node.arm(deadline, entry).key()),
@@ -380,7 +366,12 @@ impl<M: Message> Cx<M> {
     /// Sends clones of `message` to `to` every `period` until it is cancelled or `to` is dead. The period is at least 1 ms;
     /// turns are counted from the first, so a late one does not delay the others. The death of a process behind a transport
     /// is not seen: monitor it, and cancel.
-    pub fn send_interval<N: Message + Clone>(&self, to: &Address<N>, period: Duration, message: N) -> TimerRef {
+    pub fn send_interval<N: Message + Clone>(
+        &self,
+        to: &Address<N>,
+        period: Duration,
+        message: N,
+    ) -> TimerRef {
         let node = self.cell.node();
         let slot = Arc::new(Mutex::new(None));
         let every = ticks(period).max(1);
@@ -395,25 +386,16 @@ impl<M: Message> Cx<M> {
         let mut key = slot.lock();
         *key = Some(node.arm(deadline, entry).key());
         drop(key);
-        TimerRef {
-            key: TimerSlot::Repeated(slot),
-            reference: node.new_ref(),
-        }
+        TimerRef { key: TimerSlot::Repeated(slot), reference: node.new_ref() }
     }
 
     /// Sends this process [`Info::Timer`] after `delay`. Never early.
     pub fn start_timer(&self, delay: Duration) -> TimerRef {
         let node = self.cell.node();
         let reference = node.new_ref();
-        let entry = TimerEntry::Inform {
-            to: self.pid(),
-            info: Info::Timer(reference),
-        };
+        let entry = TimerEntry::Inform { to: self.pid(), info: Info::Timer(reference) };
         let deadline = node.update_clock().saturating_add(ticks(delay)).saturating_add(1);
-        TimerRef {
-            key: TimerSlot::Once(node.arm(deadline, entry).key()),
-            reference,
-        }
+        TimerRef { key: TimerSlot::Once(node.arm(deadline, entry).key()), reference }
     }
 
     /// Takes a timer back. The time that was left, or `None` when it has fired or was cancelled. What it sent stays in the
@@ -601,13 +583,20 @@ impl<M: Message> Cx<M> {
 fn may_look() -> bool {
     worker::with_here(|worker| {
         worker.is_some_and(|worker| {
-            worker.messages_left.get() > 0 && worker.reductions_left.get() > 0 && !worker.doomed.get()
+            worker.messages_left.get() > 0
+                && worker.reductions_left.get() > 0
+                && !worker.doomed.get()
         })
     })
 }
 
 /// Whether a receive that found nothing gives up. Not before it has looked: without budget it is polled again soon.
-fn give_up(at: u64, own_timer: &mut Option<Box<OwnTimer>>, cx: &Context<'_>, looked: bool) -> Poll<()> {
+fn give_up(
+    at: u64,
+    own_timer: &mut Option<Box<OwnTimer>>,
+    cx: &Context<'_>,
+    looked: bool,
+) -> Poll<()> {
     match deadline::poll(at, own_timer, cx) {
         Poll::Ready(()) if looked => {
             // So that a loop of receives that never wait comes to the end of its budget.

@@ -216,7 +216,9 @@ impl NodeInner {
         self.dead_letters.counts[reason as usize].fetch_add(1, Ordering::Relaxed);
         let now = self.timers.now();
         let untold = self.dead_letters.kept.lock().record(&letter, now);
-        let (Some(untold), Some(listener)) = (untold, &self.options.dead_letter_listener) else { return };
+        let (Some(untold), Some(listener)) = (untold, &self.options.dead_letter_listener) else {
+            return;
+        };
         let told = catch_unwind(AssertUnwindSafe(|| listener.dead_letter(&letter, untold)));
         if let Err(payload) = told {
             let _ = panic_reason(payload);
@@ -293,7 +295,8 @@ impl Kept {
     fn forget_half(&mut self) {
         let mut totals: Vec<u64> = self.targets.values().map(TargetCounts::total).collect();
         let (_, &mut median, _) = totals.select_nth_unstable(DEAD_LETTER_TARGETS_MAX / 2);
-        let mut equal_to_go = DEAD_LETTER_TARGETS_MAX / 2 - totals.iter().filter(|&&total| total < median).count();
+        let mut equal_to_go =
+            DEAD_LETTER_TARGETS_MAX / 2 - totals.iter().filter(|&&total| total < median).count();
         let others = &mut self.others;
         self.targets.retain(|_, counts| {
             let total = counts.total();
@@ -307,9 +310,14 @@ impl Kept {
     }
 
     fn report(&self) -> DeadLetterReport {
-        let mut targets: Vec<_> = self.targets.iter().map(|(target, counts)| (target.clone(), *counts)).collect();
+        let mut targets: Vec<_> =
+            self.targets.iter().map(|(target, counts)| (target.clone(), *counts)).collect();
         targets.sort_unstable_by_key(|(_, counts)| std::cmp::Reverse(counts.total()));
-        DeadLetterReport { targets, others: self.others, newest: self.newest.iter().cloned().collect() }
+        DeadLetterReport {
+            targets,
+            others: self.others,
+            newest: self.newest.iter().cloned().collect(),
+        }
     }
 }
 

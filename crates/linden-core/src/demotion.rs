@@ -44,7 +44,8 @@ mod system {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: the kernel writes the time during the call, and checks the clock.
         let is_known = unsafe { libc::clock_gettime(clock, &raw mut time) == 0 };
-        is_known.then_some(Duration::new(time.tv_sec.try_into().ok()?, time.tv_nsec.try_into().ok()?))
+        is_known
+            .then_some(Duration::new(time.tv_sec.try_into().ok()?, time.tv_nsec.try_into().ok()?))
     }
 
     pub(super) fn is_runnable(thread: u32) -> bool {

@@ -28,7 +28,8 @@ pub(crate) struct MessageOps {
 }
 
 /// Makes a letter of a method's name, its arguments, the place for its answer, and the trace that it was sent in.
-type Decode = fn(&str, &Payload, Option<ReplyPort>, Option<TraceContext>) -> Result<Letter, CodecError>;
+type Decode =
+    fn(&str, &Payload, Option<ReplyPort>, Option<TraceContext>) -> Result<Letter, CodecError>;
 
 /// A message on its way: the link, then the message.
 #[repr(C)]
@@ -258,4 +259,3 @@ pub(crate) unsafe fn drop_mail(link: NonNull<Link>, ops: &MessageOps) {
         LinkKind::Signal => drop(unsafe { open_signal(link) }),
     }
 }
-

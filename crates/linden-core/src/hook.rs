@@ -23,8 +23,8 @@ pub(crate) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         let previous = panic::take_hook();
-        panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
-            match worker::panic_output_here() {
+        panic::set_hook(Box::new(
+            move |info: &PanicHookInfo<'_>| match worker::panic_output_here() {
                 Some(output) => {
                     let location = info.location().map(ToString::to_string);
                     LOCATION.with_borrow_mut(|place| *place = location);
@@ -33,8 +33,8 @@ pub(crate) fn install() {
                     }
                 }
                 None => previous(info),
-            }
-        }));
+            },
+        ));
     });
 }
 

@@ -21,9 +21,9 @@ impl NodeId {
     #[must_use]
     pub fn new(name: &str, creation: u32) -> Self {
         // FNV-1a: stable over programs and versions, which `DefaultHasher` does not promise.
-        let name_hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
+        let name_hash = name
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         Self { name_hash, creation }
     }
 
@@ -59,11 +59,7 @@ pub struct Pid {
 
 impl Pid {
     pub(crate) fn new(node: NodeId, local: LocalPid) -> Self {
-        Self {
-            node,
-            index: local.index,
-            generation: local.generation,
-        }
+        Self { node, index: local.index, generation: local.generation }
     }
 
     /// The pid that stands for code outside of every process of `node`: senders of exit signals from plain threads.
@@ -81,10 +77,7 @@ impl Pid {
     /// The part of the pid that names the process within its node.
     #[must_use]
     pub fn local(self) -> LocalPid {
-        LocalPid {
-            index: self.index,
-            generation: self.generation,
-        }
+        LocalPid { index: self.index, generation: self.generation }
     }
 }
 
@@ -134,10 +127,7 @@ impl LocalPid {
     }
 
     /// Index 0 is never given to a process.
-    pub(crate) const OUTSIDE: Self = Self {
-        index: 0,
-        generation: 0,
-    };
+    pub(crate) const OUTSIDE: Self = Self { index: 0, generation: 0 };
 }
 
 /// Names a call, a monitor or a timer: unique on its node, as data.
@@ -183,10 +173,7 @@ mod tests {
 
     #[test]
     fn two_incarnations_of_a_node_have_different_pids() {
-        let local = LocalPid {
-            index: 7,
-            generation: 1,
-        };
+        let local = LocalPid { index: 7, generation: 1 };
         let first = Pid::new(NodeId::new("shop@host", 1), local);
         let second = Pid::new(NodeId::new("shop@host", 2), local);
         assert_ne!(first, second);
@@ -195,13 +182,7 @@ mod tests {
 
     #[test]
     fn pids_are_shown_short_and_with_their_node_on_demand() {
-        let pid = Pid::new(
-            NodeId::new("a", 3),
-            LocalPid {
-                index: 12,
-                generation: 4,
-            },
-        );
+        let pid = Pid::new(NodeId::new("a", 3), LocalPid { index: 12, generation: 4 });
         assert_eq!(pid.to_string(), "<12.4>");
         assert!(format!("{pid:#}").contains(".3:12.4>"));
     }

@@ -23,9 +23,7 @@ unsafe impl Send for Place {}
 
 impl Inbox {
     pub(crate) fn new() -> Self {
-        Self {
-            newest: ptr::null_mut(),
-        }
+        Self { newest: ptr::null_mut() }
     }
 
     /// Appends a link.
@@ -116,9 +114,7 @@ impl Inbox {
                 return Some(unsafe { self.remove_after(before) });
             }
             if link == newest {
-                *place = Some(Place {
-                    before: newest.as_ptr(),
-                });
+                *place = Some(Place { before: newest.as_ptr() });
                 return None;
             }
             before = link;

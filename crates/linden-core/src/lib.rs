@@ -57,77 +57,134 @@ mod sync;
 mod reply_word;
 
 // All else stands on tokio too, which changes shape under loom and is left out there.
-macro_rules! not_under_loom {
-    ($($item:item)*) => { $(#[cfg(not(loom))] $item)* };
-}
+#[cfg(not(loom))]
+mod activation;
+#[cfg(not(loom))]
+mod address;
+#[cfg(not(loom))]
+mod call;
+#[cfg(not(loom))]
+mod cell;
+#[cfg(not(loom))]
+mod clock_pace;
+#[cfg(not(loom))]
+mod cx;
+#[cfg(not(loom))]
+mod dead_letters;
+#[cfg(not(loom))]
+mod deadline;
+#[cfg(not(loom))]
+mod demotion;
+#[cfg(not(loom))]
+mod envelope;
+#[cfg(not(loom))]
+mod fairness;
+#[cfg(not(loom))]
+mod hand;
+#[cfg(not(loom))]
+mod hook;
+#[cfg(not(loom))]
+mod id;
+#[cfg(not(loom))]
+mod inbox;
+#[cfg(not(loom))]
+mod introspect;
+#[cfg(not(loom))]
+mod limit;
+#[cfg(not(loom))]
+mod links;
+#[cfg(not(loom))]
+mod message;
+#[cfg(not(loom))]
+mod monitor;
+#[cfg(not(loom))]
+mod names;
+#[cfg(not(loom))]
+mod node;
+#[cfg(not(loom))]
+mod options;
+#[cfg(not(loom))]
+mod queue;
+#[cfg(not(loom))]
+mod reactor;
+#[cfg(not(loom))]
+mod reason;
+#[cfg(not(loom))]
+mod remote;
+#[cfg(not(loom))]
+mod reply;
+#[cfg(not(loom))]
+mod signal;
+#[cfg(not(loom))]
+mod sim;
+#[cfg(not(loom))]
+mod spawn;
+#[cfg(not(loom))]
+mod spin;
+#[cfg(not(loom))]
+mod stop;
+#[cfg(not(loom))]
+mod stranded;
+#[cfg(not(loom))]
+mod table;
+#[cfg(not(loom))]
+mod timer;
+#[cfg(not(loom))]
+mod trace;
+#[cfg(not(loom))]
+mod transport;
+#[cfg(not(loom))]
+mod worker;
 
-not_under_loom! {
-    mod activation;
-    mod address;
-    mod call;
-    mod cell;
-    mod clock_pace;
-    mod cx;
-    mod dead_letters;
-    mod deadline;
-    mod demotion;
-    mod envelope;
-    mod fairness;
-    mod hand;
-    mod hook;
-    mod id;
-    mod inbox;
-    mod introspect;
-    mod limit;
-    mod links;
-    mod message;
-    mod monitor;
-    mod names;
-    mod node;
-    mod options;
-    mod queue;
-    mod reactor;
-    mod reason;
-    mod remote;
-    mod reply;
-    mod signal;
-    mod sim;
-    mod spawn;
-    mod spin;
-    mod stop;
-    mod stranded;
-    mod table;
-    mod timer;
-    mod trace;
-    mod transport;
-    mod worker;
-
-    pub use address::{Address, Named, SendError};
-    pub use call::{CALL_TIMEOUT, Call, reply_channel};
-    pub use cx::{Cx, Flush, MailRef, Recv, process_size, yield_now};
-    pub use fairness::{Fairness, Stall, StallEvent, StallListener};
-    pub use hook::panic_reason;
-    pub use id::{LocalPid, NodeId, Pid, Ref};
-    pub use introspect::{CrashDetail, CurrentProcess, ExitEvent, ExitListener, ExitOrigin, ProcessInfo, ProcessRow, Status, current_process};
-    pub use message::{
-        Codec, CodecError, EncodedMessage, Format, Message, MethodInfo, MethodKind, Payload,
-    };
-    pub use limit::{MailboxLimit, MailboxPolicy, SendWait};
-    pub use names::{NAME_LEN_MAX, RegisterError};
-    pub use dead_letters::{
-        DEAD_LETTER_TARGETS_MAX, DEAD_LETTERS_KEPT_MAX, DeadLetter, DeadLetterCounts, DeadLetterListener, DeadLetterReason,
-        DeadLetterReport, DeadLetterTarget, TargetCounts,
-    };
-    pub use node::{Group, Node, NodeGuard, NodeStartError, block_on};
-    pub use options::{NodeOptions, PanicOutput};
-    pub use reason::{ErrorInfo, IntoReason, PanicInfo, Reason};
-    pub use reply::{CallError, Delivered, Reply, ReplyPort};
-    pub use signal::{ExitVia, Info, Mail};
-    #[cfg(feature = "sim")]
-    pub use sim::Simulation;
-    pub use spawn::{spawn, spawn_link, unlink};
-    pub use stop::StopReport;
-    pub use timer::TimerRef;
-    pub use trace::{TraceContext, TraceContextError, current_trace, set_trace};
-    pub use transport::{AnswerError, Body, Destination, Packet, Transport};
-}
+#[cfg(not(loom))]
+pub use address::{Address, Named, SendError};
+#[cfg(not(loom))]
+pub use call::{CALL_TIMEOUT, Call, reply_channel};
+#[cfg(not(loom))]
+pub use cx::{Cx, Flush, MailRef, Recv, process_size, yield_now};
+#[cfg(not(loom))]
+pub use dead_letters::{
+    DEAD_LETTER_TARGETS_MAX, DEAD_LETTERS_KEPT_MAX, DeadLetter, DeadLetterCounts,
+    DeadLetterListener, DeadLetterReason, DeadLetterReport, DeadLetterTarget, TargetCounts,
+};
+#[cfg(not(loom))]
+pub use fairness::{Fairness, Stall, StallEvent, StallListener};
+#[cfg(not(loom))]
+pub use hook::panic_reason;
+#[cfg(not(loom))]
+pub use id::{LocalPid, NodeId, Pid, Ref};
+#[cfg(not(loom))]
+pub use introspect::{
+    CrashDetail, CurrentProcess, ExitEvent, ExitListener, ExitOrigin, ProcessInfo, ProcessRow,
+    Status, current_process,
+};
+#[cfg(not(loom))]
+pub use limit::{MailboxLimit, MailboxPolicy, SendWait};
+#[cfg(not(loom))]
+pub use message::{
+    Codec, CodecError, EncodedMessage, Format, Message, MethodInfo, MethodKind, Payload,
+};
+#[cfg(not(loom))]
+pub use names::{NAME_LEN_MAX, RegisterError};
+#[cfg(not(loom))]
+pub use node::{Group, Node, NodeGuard, NodeStartError, block_on};
+#[cfg(not(loom))]
+pub use options::{NodeOptions, PanicOutput};
+#[cfg(not(loom))]
+pub use reason::{ErrorInfo, IntoReason, PanicInfo, Reason};
+#[cfg(not(loom))]
+pub use reply::{CallError, Delivered, Reply, ReplyPort};
+#[cfg(not(loom))]
+pub use signal::{ExitVia, Info, Mail};
+#[cfg(all(feature = "sim", not(loom)))]
+pub use sim::Simulation;
+#[cfg(not(loom))]
+pub use spawn::{spawn, spawn_link, unlink};
+#[cfg(not(loom))]
+pub use stop::StopReport;
+#[cfg(not(loom))]
+pub use timer::TimerRef;
+#[cfg(not(loom))]
+pub use trace::{TraceContext, TraceContextError, current_trace, set_trace};
+#[cfg(not(loom))]
+pub use transport::{AnswerError, Body, Destination, Packet, Transport};

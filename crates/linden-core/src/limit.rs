@@ -175,7 +175,8 @@ impl InLine {
             // The name is another process's now.
             Self::end(place, Called::Unused);
         }
-        let stands = place.get_or_insert_with(|| Box::new(Self { cell: cell.clone(), ticket: None }));
+        let stands =
+            place.get_or_insert_with(|| Box::new(Self { cell: cell.clone(), ticket: None }));
         let limit = cell.limit().expect("the mailbox is full");
         match limit.room.enter_or_wait(&mut stands.ticket, waker) {
             Entry::Waits => Err(Unsent::Waits(letter)),
@@ -227,7 +228,12 @@ impl<'a, M: Message> SendWait<'a, M> {
         Self { letter: Some(Letter::new(message)), place: None, target, node, message: PhantomData }
     }
 
-    fn post(&mut self, cell: &CellRef, letter: Letter, cx: &Context<'_>) -> Poll<Result<(), Refused>> {
+    fn post(
+        &mut self,
+        cell: &CellRef,
+        letter: Letter,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), Refused>> {
         if worker::current_process() == Some(cell.as_ptr()) {
             return Poll::Ready(cell.post(letter));
         }
@@ -280,7 +286,9 @@ impl<M: Message> Future for SendWait<'_, M> {
                 let _ = remote.send(letter);
                 Poll::Ready(Ok(()))
             }
-            Target::Elsewhere | Target::Asked(_) | Target::InLine(_) => unreachable!("no target of a send"),
+            Target::Elsewhere | Target::Asked(_) | Target::InLine(_) => {
+                unreachable!("no target of a send")
+            }
         }
     }
 }

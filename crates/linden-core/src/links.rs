@@ -64,7 +64,10 @@ unsafe impl Sync for Rare {}
 impl Rare {
     /// # Safety
     /// The caller is the owner of the cell and holds no other reference to its bonds.
-    #[expect(clippy::mut_from_ref, reason = "ownership passes through the mailbox word, as an UnsafeCell's does")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "ownership passes through the mailbox word, as an UnsafeCell's does"
+    )]
     pub(crate) unsafe fn bonds(&self) -> &mut Bonds {
         // SAFETY: the caller's promise.
         unsafe { &mut *self.bonds.get() }

@@ -34,7 +34,24 @@ macro_rules! plain_messages {
     ($($type:ty),*) => { $(impl Message for $type {})* };
 }
 
-plain_messages!((), bool, u8, u16, u32, u64, usize, i8, i16, i32, i64, isize, f64, char, String, Vec<u8>);
+plain_messages!(
+    (),
+    bool,
+    u8,
+    u16,
+    u32,
+    u64,
+    usize,
+    i8,
+    i16,
+    i32,
+    i64,
+    isize,
+    f64,
+    char,
+    String,
+    Vec<u8>
+);
 
 /// How messages of type `M` cross a wire.
 #[derive(Debug)]
@@ -119,14 +136,15 @@ pub enum CodecError {
 impl fmt::Display for CodecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoCodec(message) => write!(
-                f,
-                "{message} has no codec; declare its server with #[gen_server(remote)]"
-            ),
+            Self::NoCodec(message) => {
+                write!(f, "{message} has no codec; declare its server with #[gen_server(remote)]")
+            }
             Self::UnknownMethod { method, known } => {
                 write!(f, "no method {method}; there is {}", known.join(", "))
             }
-            Self::Arguments(detail) => write!(f, "the arguments or the answer do not fit: {detail}"),
+            Self::Arguments(detail) => {
+                write!(f, "the arguments or the answer do not fit: {detail}")
+            }
             Self::WrongKind(detail) => f.write_str(detail),
         }
     }

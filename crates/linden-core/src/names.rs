@@ -76,7 +76,9 @@ impl fmt::Display for RegisterError {
             Self::Taken { name, owner } => write!(f, "the name {name} belongs to {owner}"),
             Self::AlreadyNamed { pid, name } => write!(f, "{pid} is registered already, as {name}"),
             Self::NoProc(pid) => write!(f, "there is no process {pid} on this node"),
-            Self::BadName(name) => write!(f, "a name has 1 to {NAME_LEN_MAX} bytes, not {}", name.len()),
+            Self::BadName(name) => {
+                write!(f, "a name has 1 to {NAME_LEN_MAX} bytes, not {}", name.len())
+            }
         }
     }
 }
@@ -110,10 +112,7 @@ impl Names {
         }
         let slot = tables.slot(name);
         if let Some(owner) = slot.get() {
-            return Err(RegisterError::Taken {
-                name: name.to_owned(),
-                owner: owner.pid(),
-            });
+            return Err(RegisterError::Taken { name: name.to_owned(), owner: owner.pid() });
         }
         // One total order over the flags: either the death sees NAMED and comes for the lock, or this sees EXITING.
         if cell.set_flag(NAMED) & EXITING != 0 {
@@ -168,10 +167,7 @@ impl Tables {
         if let Some(slot) = self.by_name.get(name) {
             return slot.clone();
         }
-        let slot = Arc::new(NameSlot {
-            name: name.into(),
-            slot: Slot::new(0),
-        });
+        let slot = Arc::new(NameSlot { name: name.into(), slot: Slot::new(0) });
         self.by_name.insert(name.into(), slot.clone());
         slot
     }

@@ -34,12 +34,12 @@ use crate::options::NodeOptions;
 use crate::queue::Injector;
 use crate::reactor::{Driving, Reactor};
 use crate::reason::Reason;
+use crate::remote::Remote;
 use crate::reply::{Delivered, ReplyPort, reply_pair};
 use crate::signal::{ExitVia, Signal, Watcher};
 use crate::table::ProcessTable;
 use crate::timer::Timers;
 use crate::transport::Transport;
-use crate::remote::Remote;
 use crate::worker::{self, EnteredNode, Queue, Worker};
 
 /// A handle of a node.
@@ -173,9 +173,7 @@ fn fresh_creation() -> u32 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seed = (since.as_nanos() as u64) ^ u64::from(std::process::id()).rotate_left(40);
     let mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    (mixed as u32)
-        .wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed))
-        .max(4)
+    (mixed as u32).wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)).max(4)
 }
 
 impl Node {
@@ -242,9 +240,7 @@ impl Node {
             simulated,
         };
         *inner.life.runtime.lock() = Some(runtime.clone());
-        Self(Arc::new(NodeShare {
-            inner: Arc::new(inner),
-        }))
+        Self(Arc::new(NodeShare { inner: Arc::new(inner) }))
     }
 
     fn start_threads(&self, runtime: &Arc<Runtime>) -> std::io::Result<()> {
@@ -290,7 +286,8 @@ impl Node {
     /// Starts a worker in the place of one that was retired. `false`: there is no place, or no thread.
     pub(crate) fn start_successor(&self) -> bool {
         let inner = self.inner();
-        let (runtime, start) = (inner.life.runtime.lock().clone(), *inner.life.reactor_start.lock());
+        let (runtime, start) =
+            (inner.life.runtime.lock().clone(), *inner.life.reactor_start.lock());
         let (Some(runtime), Some(start), false) = (runtime, start, inner.has_quit()) else {
             return false;
         };
@@ -314,9 +311,7 @@ impl Node {
 
     /// A handle whose count is shared with nobody else yet.
     pub(crate) fn own_share(&self) -> Self {
-        Self(Arc::new(NodeShare {
-            inner: self.0.inner.clone(),
-        }))
+        Self(Arc::new(NodeShare { inner: self.0.inner.clone() }))
     }
 
     pub(crate) fn inner(&self) -> &NodeInner {
@@ -363,10 +358,7 @@ impl Node {
     /// Makes this node the current one of this thread, with its runtime entered, until the guard goes.
     #[must_use]
     pub fn enter(&self) -> NodeGuard<'_> {
-        NodeGuard {
-            _runtime: self.inner().handle.enter(),
-            _node: worker::enter_node(self.clone()),
-        }
+        NodeGuard { _runtime: self.inner().handle.enter(), _node: worker::enter_node(self.clone()) }
     }
 
     /// Runs a future to its end on this thread, with the node entered; processes run on their workers meanwhile.
@@ -388,14 +380,7 @@ impl Node {
     /// Sends an exit signal from outside of every process.
     pub fn exit(&self, to: Pid, reason: Reason) {
         let from = Pid::outside(self.id());
-        self.inner().signal(
-            to,
-            Signal::Exit {
-                from,
-                reason,
-                via: ExitVia::Direct,
-            },
-        );
+        self.inner().signal(to, Signal::Exit { from, reason, via: ExitVia::Direct });
     }
 
     /// The process registered under `name`.
@@ -555,10 +540,8 @@ pub struct Group(pub(crate) u16);
 /// served elsewhere. With a node at hand, use [`Node::block_on`].
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    let wake = Arc::new(ThreadWaker {
-        thread: std::thread::current(),
-        woken: AtomicBool::new(false),
-    });
+    let wake =
+        Arc::new(ThreadWaker { thread: std::thread::current(), woken: AtomicBool::new(false) });
     let waker = Waker::from(wake.clone());
     let mut cx = Context::from_waker(&waker);
     loop {
@@ -611,7 +594,8 @@ impl NodeInner {
     /// Tells the listener of an activation, or with `None` of a foreign task, that does not give its worker back.
     pub(crate) fn tell_stall(&self, process: Option<LocalPid>, kind: Stall, lasting: Duration) {
         let Some(listener) = &self.options.stall_listener else { return };
-        let row = process.and_then(|process| self.table.get(process)).map(|cell| self.row_of(&cell));
+        let row =
+            process.and_then(|process| self.table.get(process)).map(|cell| self.row_of(&cell));
         let event = StallEvent::new(row, kind, lasting);
         let told = catch_unwind(AssertUnwindSafe(|| listener.stalled(&event)));
         if let Err(payload) = told {
@@ -628,9 +612,11 @@ impl NodeInner {
 
     /// How many processes live; never fewer than there are.
     pub(crate) fn live(&self) -> u64 {
-        let ended: u64 = self.remotes.iter().map(|worker| worker.ended.load(Ordering::Acquire)).sum();
+        let ended: u64 =
+            self.remotes.iter().map(|worker| worker.ended.load(Ordering::Acquire)).sum();
         fence(Ordering::SeqCst);
-        let spawned: u64 = self.remotes.iter().map(|worker| worker.spawned.load(Ordering::Acquire)).sum();
+        let spawned: u64 =
+            self.remotes.iter().map(|worker| worker.spawned.load(Ordering::Acquire)).sum();
         let outside = self.life.spawned_outside.load(Ordering::SeqCst);
         let refused = self.life.refused_outside.load(Ordering::SeqCst);
         (spawned + outside).saturating_sub(ended + refused)
@@ -731,28 +717,13 @@ impl NodeInner {
         match signal {
             Signal::Link { from } => self.signal(
                 from,
-                Signal::Exit {
-                    from: dead,
-                    reason: Reason::NoProc,
-                    via: ExitVia::Link,
-                },
+                Signal::Exit { from: dead, reason: Reason::NoProc, via: ExitVia::Link },
             ),
             Signal::Unlink { from, id } => self.signal(from, Signal::UnlinkAck { from: dead, id }),
-            Signal::Monitor {
-                reference,
-                watcher: Watcher::Process(watcher),
-            } => self.signal(
-                watcher,
-                Signal::Down {
-                    reference,
-                    pid: dead,
-                    reason: Reason::NoProc,
-                },
-            ),
-            Signal::Monitor {
-                watcher: Watcher::Slot(reply),
-                ..
-            } => {
+            Signal::Monitor { reference, watcher: Watcher::Process(watcher) } => {
+                self.signal(watcher, Signal::Down { reference, pid: dead, reason: Reason::NoProc })
+            }
+            Signal::Monitor { watcher: Watcher::Slot(reply), .. } => {
                 reply.send(Reason::NoProc);
             }
             Signal::Inspect(reply) => reply.fail(Reason::NoProc),
@@ -775,10 +746,7 @@ impl NodeInner {
     }
 
     pub(crate) fn row_of(&self, header: &Header) -> ProcessRow {
-        let name = header
-            .flag(NAMED)
-            .then(|| self.names.name_of(header.local))
-            .flatten();
+        let name = header.flag(NAMED).then(|| self.names.name_of(header.local)).flatten();
         ProcessRow {
             pid: header.pid(),
             name: name.map(|slot| slot.name.to_string()),

@@ -129,8 +129,7 @@ impl Reactor {
                         return Poll::Pending;
                     }
                     let at = self.start + Duration::from_millis(next);
-                    let sleep =
-                        alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+                    let sleep = alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
                     if sleep.deadline() != at {
                         sleep.as_mut().reset(at);
                     }

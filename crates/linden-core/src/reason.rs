@@ -57,10 +57,7 @@ impl Reason {
             sources.push(source.to_string());
             next = source.source();
         }
-        Self::Error(Arc::new(ErrorInfo {
-            message: error.to_string(),
-            sources,
-        }))
+        Self::Error(Arc::new(ErrorInfo { message: error.to_string(), sources }))
     }
 
     /// Whether the end was an orderly one, which a transient child is not restarted after: normal, shutdown, shutdown
@@ -180,9 +177,7 @@ mod tests {
         let error = std::io::Error::other(parse);
         let reason = Err::<(), _>(error).into_reason();
         assert_eq!(reason.to_string(), "error: invalid digit found in string");
-        let Reason::Error(info) = reason else {
-            panic!("an error is kept as an error")
-        };
+        let Reason::Error(info) = reason else { panic!("an error is kept as an error") };
         assert!(info.sources.len() <= ErrorInfo::SOURCES_MAX);
     }
 

@@ -93,7 +93,9 @@ impl Remote {
     }
 
     pub(crate) fn has_work(&self) -> bool {
-        !self.lifo.is_empty() || !self.hand.is_empty() || self.stealer.as_ref().is_some_and(|queue| !queue.is_empty())
+        !self.lifo.is_empty()
+            || !self.hand.is_empty()
+            || self.stealer.as_ref().is_some_and(|queue| !queue.is_empty())
     }
 
     /// Wakes the worker, or lets its next sleep return at once.

@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use crate::cell::{self, Header};
-use crate::id::{NodeId, Ref};
 use crate::hook::{panic_reason, wake_guarded};
+use crate::id::{NodeId, Ref};
 use crate::message::{CodecError, Format, Payload};
 use crate::node::Node;
 use crate::reason::Reason;
@@ -133,9 +133,9 @@ fn waiter_of(waker: &Waker) -> WaiterPtr {
             unsafe { cell::lend_count(header) };
             header.as_ptr()
         }
-        None => Box::into_raw(Box::new(waker.clone()))
-            .cast::<Header>()
-            .map_addr(|addr| addr | BOXED),
+        None => {
+            Box::into_raw(Box::new(waker.clone())).cast::<Header>().map_addr(|addr| addr | BOXED)
+        }
     }
 }
 
@@ -310,15 +310,13 @@ pub(crate) fn reply_pair<T>() -> (Reply<T>, ReplyReceiver<T>) {
         word: ReplyWord::new(),
         answer: UnsafeCell::new(MaybeUninit::uninit()),
     })));
-    let reply = Reply {
-        end: slot.cast(),
-        answer: PhantomData,
-    };
+    let reply = Reply { end: slot.cast(), answer: PhantomData };
     (reply, ReplyReceiver { slot: Some(slot) })
 }
 
 /// What leads to nobody. No address: bit 1 is clear in those of slots and portals.
-const UNWANTED: NonNull<()> = NonNull::without_provenance(NonZeroUsize::new(0b10).expect("not zero"));
+const UNWANTED: NonNull<()> =
+    NonNull::without_provenance(NonZeroUsize::new(0b10).expect("not zero"));
 
 enum End<T> {
     Slot(NonNull<ReplySlot<T>>),
@@ -330,17 +328,10 @@ impl<T> Reply<T> {
     /// A reply whose answer is encoded and goes to `port`. Used by codecs.
     pub fn through(port: ReplyPort, encode: fn(&T, Format) -> Result<Payload, CodecError>) -> Self {
         let format = port.format;
-        let portal = Box::into_raw(Box::new(Portal {
-            port,
-            encode,
-            format,
-        }));
+        let portal = Box::into_raw(Box::new(Portal { port, encode, format }));
         // SAFETY: a box is not null, and bit 0 of its address is free.
         let end = unsafe { NonNull::new_unchecked(portal.map_addr(|addr| addr | 1)) };
-        Self {
-            end: end.cast(),
-            answer: PhantomData,
-        }
+        Self { end: end.cast(), answer: PhantomData }
     }
 
     /// A reply that nobody waits for: its answer is dropped, and so is the news when there is none. For requests that are
@@ -412,10 +403,7 @@ impl<T: Send + 'static> Reply<T> {
 
 impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
-        let copy = Self {
-            end: self.end,
-            answer: PhantomData,
-        };
+        let copy = Self { end: self.end, answer: PhantomData };
         match copy.into_end() {
             End::Slot(slot) => {
                 let orphan = Orphan {
@@ -528,20 +516,23 @@ impl<T: Send> AnswerSink for TypedPort<T> {
 
 /// Decodes an answer. The codec is the user's code, run on whatever thread brings the bytes: a panic in it is an error of the
 /// bytes.
-fn decode_guarded<T>(decode: fn(&Payload) -> Result<T, CodecError>, payload: &Payload) -> Result<T, CodecError> {
+fn decode_guarded<T>(
+    decode: fn(&Payload) -> Result<T, CodecError>,
+    payload: &Payload,
+) -> Result<T, CodecError> {
     catch_unwind(AssertUnwindSafe(|| decode(payload)))
         .unwrap_or_else(|panic| Err(CodecError::Arguments(panic_reason(panic).to_string())))
 }
 
 impl ReplyPort {
-    pub(crate) fn remote(node: Node, reference: Ref, format: Format, armed: Arc<AtomicBool>) -> Self {
+    pub(crate) fn remote(
+        node: Node,
+        reference: Ref,
+        format: Format,
+        armed: Arc<AtomicBool>,
+    ) -> Self {
         Self {
-            kind: Some(PortKind::Remote {
-                node,
-                to: reference.node(),
-                reference,
-                armed,
-            }),
+            kind: Some(PortKind::Remote { node, to: reference.node(), reference, armed }),
             format,
         }
     }
@@ -565,7 +556,9 @@ impl ReplyPort {
     fn fail_with(&mut self, reason: impl FnOnce() -> Reason) {
         match &self.kind {
             // The request was refused, also when its codec had made a `Reply` already: the node answers with the error.
-            Some(PortKind::Remote { armed, .. }) if !armed.load(Ordering::Relaxed) => self.kind = None,
+            Some(PortKind::Remote { armed, .. }) if !armed.load(Ordering::Relaxed) => {
+                self.kind = None
+            }
             _ => {
                 self.deliver(Err(CallError::Exited(reason())));
             }
@@ -575,12 +568,9 @@ impl ReplyPort {
     fn deliver(&mut self, answer: Result<Payload, CallError>) -> Delivered {
         match self.kind.take() {
             Some(PortKind::Typed(sink)) => sink.answer(answer),
-            Some(PortKind::Remote {
-                node,
-                to,
-                reference,
-                ..
-            }) => node.send_answer(to, reference, answer),
+            Some(PortKind::Remote { node, to, reference, .. }) => {
+                node.send_answer(to, reference, answer)
+            }
             None => Delivered::CallerGone,
         }
     }

@@ -149,7 +149,9 @@ pub(crate) fn on_exit(reason: &Reason, via: ExitVia, trap: Trap, sender: Sender)
         (Reason::Kill, ExitVia::Direct, _) => ExitAction::End(Reason::Killed),
         (_, _, Trap::On) => ExitAction::Deliver,
         // SIG-04: a `normal` exit signal from another process is dropped unless the receiver traps exits.
-        (Reason::Normal, ExitVia::Direct, Trap::Off) if sender == Sender::Own => ExitAction::End(Reason::Normal),
+        (Reason::Normal, ExitVia::Direct, Trap::Off) if sender == Sender::Own => {
+            ExitAction::End(Reason::Normal)
+        }
         (Reason::Normal, _, Trap::Off) => ExitAction::Drop,
         (reason, _, Trap::Off) => ExitAction::End(reason.clone()),
     }

@@ -62,14 +62,14 @@ mod simulation {
     use std::time::Duration;
 
     use super::ReadySet;
+    use crate::duty::Duty;
     use crate::hook;
     use crate::node::{Clock, Node};
-    use crate::duty::Duty;
     use crate::options::NodeOptions;
     use crate::reactor::Reactor;
     use crate::reason::Reason;
-    use crate::timer::TimerEntry;
     use crate::remote::Remote;
+    use crate::timer::TimerEntry;
     use crate::worker::{Queue, Worker};
 
     /// Virtual time without anything to run after which a simulation is taken for dead.
@@ -141,12 +141,7 @@ mod simulation {
             let reactor = Reactor { runtime, start };
             let queue = Queue::Simulated(ReadySet::new(seed));
             let worker = Worker::new(node.own_share(), 0, queue, reactor);
-            Self {
-                worker,
-                node,
-                seed,
-                steps: 0,
-            }
+            Self { worker, node, seed, steps: 0 }
         }
 
         /// The simulated node.
@@ -174,15 +169,14 @@ mod simulation {
         pub fn run<F: Future>(&mut self, future: F) -> F::Output {
             let _inside = self.node.clone();
             let _inside = _inside.enter();
-            let root = Arc::new(RootWaker {
-                woken: AtomicBool::new(true),
-                node: self.node.clone(),
-            });
+            let root =
+                Arc::new(RootWaker { woken: AtomicBool::new(true), node: self.node.clone() });
             let waker = Waker::from(root.clone());
             let mut future = pin!(future);
             loop {
                 if root.woken.swap(false, Ordering::Acquire)
-                    && let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker))
+                    && let Poll::Ready(output) =
+                        future.as_mut().poll(&mut Context::from_waker(&waker))
                 {
                     return output;
                 }

@@ -94,7 +94,12 @@ impl Node {
     }
 
     /// Makes the process known and linked; the caller counts it and makes it runnable.
-    fn spawn_on<M, B, F>(&self, worker: Option<&Worker>, parent_link: ParentLink, body: B) -> CellRef
+    fn spawn_on<M, B, F>(
+        &self,
+        worker: Option<&Worker>,
+        parent_link: ParentLink,
+        body: B,
+    ) -> CellRef
     where
         M: Message,
         B: FnOnce(Cx<M>) -> F,
@@ -110,7 +115,8 @@ impl Node {
             node: worker.map_or_else(|| self.clone(), |worker| worker.handle.clone()),
             local: allocation.local,
             parent: parent.map_or(LocalPid::OUTSIDE, |parent| parent.local),
-            flags: u32::from(parent.map_or(0, Header::group)) << GROUP_SHIFT | if linked { PARENT_LINKED } else { 0 },
+            flags: u32::from(parent.map_or(0, Header::group)) << GROUP_SHIFT
+                | if linked { PARENT_LINKED } else { 0 },
         });
         let future = body(Cx::of_cell(cell.handle()));
         let handle = cell.handle();
@@ -163,7 +169,8 @@ where
     B: FnOnce(Cx<M>) -> F,
     F: Future<Output: IntoReason> + Send + 'static,
 {
-    let node = Node::current().expect("spawn is called inside a process or a node; use Node::spawn elsewhere");
+    let node = Node::current()
+        .expect("spawn is called inside a process or a node; use Node::spawn elsewhere");
     node.spawn(body)
 }
 
@@ -179,7 +186,8 @@ where
     B: FnOnce(Cx<M>) -> F,
     F: Future<Output: IntoReason> + Send + 'static,
 {
-    let own = worker::current_process().expect("spawn_link is called inside a process: it links to it");
+    let own =
+        worker::current_process().expect("spawn_link is called inside a process: it links to it");
     // SAFETY: the process runs here.
     let node = unsafe { own.as_ref() }.node_handle();
     Address::of_cell(node.spawn_cell(ParentLink::Linked, body))

@@ -54,10 +54,7 @@ impl ProcessTable {
     pub(crate) fn new() -> Self {
         Self {
             segments: [const { OnceLock::new() }; SEGMENTS],
-            indices: Mutex::new(Indices {
-                free: VecDeque::new(),
-                fresh: 1,
-            }),
+            indices: Mutex::new(Indices { free: VecDeque::new(), fresh: 1 }),
         }
     }
 
@@ -81,9 +78,7 @@ impl ProcessTable {
         };
         let (segment, place) = locate(index);
         let slots = self.segments[segment].get_or_init(|| {
-            (0..1_usize << (segment as u32 + FIRST_SEGMENT_BITS))
-                .map(|_| Slot::new(1))
-                .collect()
+            (0..1_usize << (segment as u32 + FIRST_SEGMENT_BITS)).map(|_| Slot::new(1)).collect()
         });
         let generation = slots[place].number().expect("a free index has a vacant slot");
         Some(LocalPid { index, generation })
@@ -100,7 +95,12 @@ impl ProcessTable {
     }
 
     /// Ends the pid: nobody finds the cell from now on, and the index may be used again.
-    pub(crate) fn remove(&self, local: LocalPid, cell: NonNull<Header>, cache: Option<&mut IndexCache>) {
+    pub(crate) fn remove(
+        &self,
+        local: LocalPid,
+        cell: NonNull<Header>,
+        cache: Option<&mut IndexCache>,
+    ) {
         let slot = self.slot(local.index).expect("inserted, so the segment is there");
         let cleared = slot.clear(cell, local.generation.wrapping_add(1));
         debug_assert!(cleared, "a pid is removed once");
@@ -139,15 +139,13 @@ impl ProcessTable {
 
     /// Every process that lives, in the order of indices. Processes that come or go meanwhile may be missed.
     pub(crate) fn iter(&self) -> impl Iterator<Item = CellRef> {
-        self.segments
-            .iter()
-            .filter_map(OnceLock::get)
-            .flat_map(|slots| slots.iter())
-            .filter_map(|slot| {
+        self.segments.iter().filter_map(OnceLock::get).flat_map(|slots| slots.iter()).filter_map(
+            |slot| {
                 let found = slot.acquire(|_| true)?;
                 // SAFETY: the slot gave a count.
                 Some(unsafe { CellRef::from_counted(found) })
-            })
+            },
+        )
     }
 }
 

@@ -18,8 +18,8 @@ use crate::hook::drop_guarded;
 use crate::id::{LocalPid, Pid, Ref};
 use crate::node::{Node, NodeInner};
 use crate::signal::Info;
-use crate::timer::wheel::Wheel;
 pub(crate) use crate::timer::wheel::TimerKey;
+use crate::timer::wheel::Wheel;
 
 mod firing;
 mod wheel;

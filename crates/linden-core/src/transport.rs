@@ -228,10 +228,7 @@ pub(crate) struct RemoteCall {
 
 impl RemoteCall {
     pub(crate) fn new(node: &Node, reference: Ref) -> Self {
-        Self {
-            node: node.clone(),
-            reference,
-        }
+        Self { node: node.clone(), reference }
     }
 }
 
@@ -265,16 +262,15 @@ impl Unsent {
         };
         let reason = Reason::NoConnection;
         match packet.body {
-            Body::Message {
-                reply: Some(reference),
-                ..
-            } => Self::Call(reference),
+            Body::Message { reply: Some(reference), .. } => Self::Call(reference),
             Body::Message { reply: None, .. } => Self::Cast(pid),
             Body::Link { from } => {
                 let via = ExitVia::Link;
                 Self::News(from, Signal::Exit { from: pid, reason, via })
             }
-            Body::Monitor { reference, watcher } => Self::News(watcher, Signal::Down { reference, pid, reason }),
+            Body::Monitor { reference, watcher } => {
+                Self::News(watcher, Signal::Down { reference, pid, reason })
+            }
             Body::Unlink { from, id } => Self::News(from, Signal::UnlinkAck { from: pid, id }),
             Body::Answer { .. }
             | Body::Exit { .. }
@@ -304,17 +300,17 @@ impl Node {
     ///
     /// # Errors
     /// The message type has no codec.
-    pub fn remote_name<M: Message>(&self, at: NodeId, name: &str) -> Result<Address<M>, CodecError> {
+    pub fn remote_name<M: Message>(
+        &self,
+        at: NodeId,
+        name: &str,
+    ) -> Result<Address<M>, CodecError> {
         self.remote(at, Destination::Name(name.to_owned()))
     }
 
     fn remote<M: Message>(&self, at: NodeId, to: Destination) -> Result<Address<M>, CodecError> {
         M::codec().ok_or(CodecError::NoCodec(std::any::type_name::<M>()))?;
-        Ok(Address::of_remote(RemoteProcess {
-            node: self.clone(),
-            at,
-            to,
-        }))
+        Ok(Address::of_remote(RemoteProcess { node: self.clone(), at, to }))
     }
 
     /// Takes a packet from another node.
@@ -363,7 +359,8 @@ impl Node {
         }
         let (reply, mut receiver) = reply_pair::<Payload>();
         let port = reply.into_port(|payload| Ok(payload.clone())).in_format(payload.format);
-        let letter = decode(&cell, method, payload, Some(port), current_trace()).map_err(CallError::Codec)?;
+        let letter = decode(&cell, method, payload, Some(port), current_trace())
+            .map_err(CallError::Codec)?;
         cell.post(letter).map_err(CallError::from)?;
         let at = deadline::after(self.inner(), ticks(timeout));
         let mut own_timer = Some(OwnTimer::new(self.clone()));
@@ -381,9 +378,15 @@ impl Node {
     ///
     /// # Errors
     /// No such process, or [`CallError::Codec`].
-    pub fn cast_encoded(&self, to: &Destination, method: &str, payload: &Payload) -> Result<(), CallError> {
+    pub fn cast_encoded(
+        &self,
+        to: &Destination,
+        method: &str,
+        payload: &Payload,
+    ) -> Result<(), CallError> {
         let cell = self.inner().find(to).ok_or(CallError::NoProc)?;
-        let letter = decode(&cell, method, payload, None, current_trace()).map_err(CallError::Codec)?;
+        let letter =
+            decode(&cell, method, payload, None, current_trace()).map_err(CallError::Codec)?;
         cell.post(letter).map_err(CallError::from)
     }
 }
@@ -435,7 +438,11 @@ impl NodeInner {
                 Some(Packet { to: Some(to), body: Body::Message { method, .. } }) => {
                     self.dead_letter(DeadLetterReason::NoProcess, (&to).into(), method);
                 }
-                _ => self.dead_letter(DeadLetterReason::NoProcess, DeadLetterTarget::Process(pid), LOST_IN_TRANSPORT),
+                _ => self.dead_letter(
+                    DeadLetterReason::NoProcess,
+                    DeadLetterTarget::Process(pid),
+                    LOST_IN_TRANSPORT,
+                ),
             },
             Unsent::News(to, signal) => self.signal(to, signal),
             Unsent::Nothing => {}
@@ -449,34 +456,19 @@ impl NodeInner {
             Signal::Link { from } => Body::Link { from },
             Signal::Unlink { from, id } => Body::Unlink { from, id },
             Signal::UnlinkAck { from, id } => Body::UnlinkAck { from, id },
-            Signal::Monitor {
-                reference,
-                watcher: Watcher::Process(watcher),
-            } => Body::Monitor { reference, watcher },
-            Signal::Monitor {
-                watcher: Watcher::Slot(reply),
-                ..
-            } => {
+            Signal::Monitor { reference, watcher: Watcher::Process(watcher) } => {
+                Body::Monitor { reference, watcher }
+            }
+            Signal::Monitor { watcher: Watcher::Slot(reply), .. } => {
                 // Code outside of processes has no pid that another node could answer.
                 reply.send(Reason::NoConnection);
                 return;
             }
             Signal::Demonitor { reference } => Body::Demonitor { reference },
-            Signal::Down {
-                reference,
-                pid,
-                reason,
-            } => Body::Down {
-                reference,
-                pid,
-                reason,
-            },
+            Signal::Down { reference, pid, reason } => Body::Down { reference, pid, reason },
             Signal::NodeDown(_) | Signal::Inspect(_) | Signal::Info(_) => return,
         };
-        let packet = Packet {
-            to: Some(Destination::Pid(to)),
-            body,
-        };
+        let packet = Packet { to: Some(Destination::Pid(to)), body };
         self.pass_on(to.node(), packet);
     }
 
@@ -488,10 +480,7 @@ impl NodeInner {
     ) -> Delivered {
         let packet = Packet {
             to: None,
-            body: Body::Answer {
-                reference,
-                answer: answer.map_err(AnswerError::from),
-            },
+            body: Body::Answer { reference, answer: answer.map_err(AnswerError::from) },
         };
         self.pass_on(to, packet);
         Delivered::Yes
@@ -502,21 +491,24 @@ impl NodeInner {
             (_, Body::Answer { reference, answer }) => {
                 let call = self.pending.lock().remove(&reference);
                 // An answer whose caller left is dropped here, by the user's code.
-                let send = AssertUnwindSafe(|| call.map(|(_, port)| port.send(answer.map_err(CallError::from))));
+                let send = AssertUnwindSafe(|| {
+                    call.map(|(_, port)| port.send(answer.map_err(CallError::from)))
+                });
                 let delivered = catch_unwind(send).unwrap_or_else(|panic| {
                     let _ = panic_reason(panic);
                     None
                 });
                 let delivered = delivered.unwrap_or(Delivered::CallerGone);
                 if delivered == Delivered::CallerGone {
-                    self.dead_letter(DeadLetterReason::LateReply, DeadLetterTarget::Caller, "answer of another node");
+                    self.dead_letter(
+                        DeadLetterReason::LateReply,
+                        DeadLetterTarget::Caller,
+                        "answer of another node",
+                    );
                 }
                 return;
             }
-            (
-                Some(to),
-                Body::Message { method, payload, reply, trace },
-            ) => {
+            (Some(to), Body::Message { method, payload, reply, trace }) => {
                 self.deliver_message(node, &to, Incoming { method, payload, reply, trace });
                 return;
             }
@@ -536,20 +528,11 @@ impl NodeInner {
             Body::Link { from } => Signal::Link { from },
             Body::Unlink { from, id } => Signal::Unlink { from, id },
             Body::UnlinkAck { from, id } => Signal::UnlinkAck { from, id },
-            Body::Monitor { reference, watcher } => Signal::Monitor {
-                reference,
-                watcher: Watcher::Process(watcher),
-            },
+            Body::Monitor { reference, watcher } => {
+                Signal::Monitor { reference, watcher: Watcher::Process(watcher) }
+            }
             Body::Demonitor { reference } => Signal::Demonitor { reference },
-            Body::Down {
-                reference,
-                pid,
-                reason,
-            } => Signal::Down {
-                reference,
-                pid,
-                reason,
-            },
+            Body::Down { reference, pid, reason } => Signal::Down { reference, pid, reason },
             Body::Message { .. } | Body::Answer { .. } => return,
         };
         // A pid of another node or incarnation is as dead as any.
@@ -560,15 +543,12 @@ impl NodeInner {
         }
     }
 
-    fn deliver_message(
-        &self,
-        node: &Node,
-        to: &Destination,
-        message: Incoming,
-    ) {
+    fn deliver_message(&self, node: &Node, to: &Destination, message: Incoming) {
         let Incoming { method, payload, reply, trace } = message;
         let armed = Arc::new(AtomicBool::new(false));
-        let port = reply.map(|reference| ReplyPort::remote(node.clone(), reference, payload.format, armed.clone()));
+        let port = reply.map(|reference| {
+            ReplyPort::remote(node.clone(), reference, payload.format, armed.clone())
+        });
         let refused = match self.find(to) {
             None => CallError::NoProc,
             Some(cell) => match decode(&cell, &method, &payload, port, trace.map(|trace| *trace)) {

@@ -142,7 +142,8 @@ pub(crate) fn schedule(cell: NonNull<Header>) {
 /// The process that is polled here and now, if `waker` is its own: not the waker of some combinator inside of it.
 pub(crate) fn own_process(waker: &Waker) -> Option<NonNull<Header>> {
     let current = with_here(|worker| worker.map(|worker| worker.current.get()))?;
-    let own = ptr::eq(waker.data(), current.cast()) && ptr::eq(waker.vtable(), &raw const WAKER_TABLE);
+    let own =
+        ptr::eq(waker.data(), current.cast()) && ptr::eq(waker.vtable(), &raw const WAKER_TABLE);
     if own { NonNull::new(current.cast_mut()) } else { None }
 }
 
@@ -167,9 +168,7 @@ pub(crate) fn current_node() -> Option<Node> {
 
 /// Marks this thread as inside `node` until the guard goes.
 pub(crate) fn enter_node(node: Node) -> EnteredNode {
-    EnteredNode {
-        previous: ENTERED.replace(Some(node)),
-    }
+    EnteredNode { previous: ENTERED.replace(Some(node)) }
 }
 
 /// Leaves the node that the thread has entered.
@@ -245,9 +244,7 @@ pub(crate) fn note_late_reply<T>() {
 pub(crate) fn charge(reductions: u32) {
     with_here(|worker| {
         if let Some(worker) = worker {
-            worker
-                .reductions_left
-                .set(worker.reductions_left.get().saturating_sub(reductions));
+            worker.reductions_left.set(worker.reductions_left.get().saturating_sub(reductions));
         }
     });
 }

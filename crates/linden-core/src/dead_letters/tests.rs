@@ -55,7 +55,8 @@ fn targets_that_lost_least_become_others_and_nothing_is_lost_of_the_sum() {
 #[test]
 fn equal_targets_are_halved() {
     let mut kept = Kept::default();
-    (0..=DEAD_LETTER_TARGETS_MAX).for_each(|name| kept.count(target(name), DeadLetterReason::NoProcess, 1));
+    (0..=DEAD_LETTER_TARGETS_MAX)
+        .for_each(|name| kept.count(target(name), DeadLetterReason::NoProcess, 1));
     assert_eq!(kept.targets.len(), DEAD_LETTER_TARGETS_MAX / 2 + 1);
     assert_eq!(kept.others.total(), (DEAD_LETTER_TARGETS_MAX / 2) as u64);
 }
@@ -64,7 +65,9 @@ fn equal_targets_are_halved() {
 #[test]
 fn a_storm_is_told_in_part_with_the_number_of_the_rest() {
     let mut pace = Pace::default();
-    let told = |pace: &mut Pace, now: u64, count: u64| (0..count).filter_map(|_| pace.admit(now)).collect::<Vec<_>>();
+    let told = |pace: &mut Pace, now: u64, count: u64| {
+        (0..count).filter_map(|_| pace.admit(now)).collect::<Vec<_>>()
+    };
     assert_eq!(told(&mut pace, 0, 1_000), [0; TOLD_BURST as usize]);
     assert_eq!(told(&mut pace, TOLD_EVERY_MS - 1, 1), []);
     assert_eq!(told(&mut pace, TOLD_EVERY_MS, 5), [991]);
@@ -75,11 +78,17 @@ fn a_storm_is_told_in_part_with_the_number_of_the_rest() {
 
 #[test]
 fn reasons_and_targets_have_names() {
-    assert_eq!(DeadLetterReason::ALL.map(|reason| reason.to_string()), ["no_process", "unread", "late_reply", "mailbox_full"]);
+    assert_eq!(
+        DeadLetterReason::ALL.map(|reason| reason.to_string()),
+        ["no_process", "unread", "late_reply", "mailbox_full"]
+    );
     for (place, reason) in DeadLetterReason::ALL.into_iter().enumerate() {
         assert_eq!(reason as usize, place);
     }
     let pid = Pid::new(NodeId::new("a@b", 1), LocalPid { index: 3, generation: 1 });
     let targets = [DeadLetterTarget::Process(pid), target(7), DeadLetterTarget::Caller];
-    assert_eq!(targets.map(|target| target.to_string()), [pid.to_string(), "7".to_owned(), "the caller".to_owned()]);
+    assert_eq!(
+        targets.map(|target| target.to_string()),
+        [pid.to_string(), "7".to_owned(), "the caller".to_owned()]
+    );
 }
