@@ -71,8 +71,8 @@ impl Scenario {
         }
     }
 
-    /// Whether a system takes part; its peers are others in HTTP than between processes. Beside endless loops no other Rust
-    /// system answers at all, so OTP is the one peer there.
+    /// Whether a system takes part; its peers are others in HTTP than between processes. The other Rust systems
+    /// run a task until it yields, so OTP is the one peer beside endless loops.
     pub(crate) fn has(self, system: System) -> bool {
         match (self, system) {
             (_, System::Linden) => true,

@@ -675,7 +675,11 @@ impl Worker {
         match stealer.steal_batch_and_pop(queue) {
             Steal::Success(task) => {
                 // Each batch is half of what is left.
-                (1..STRANDED_BATCHES_MAX).all(|_| stealer.steal_batch(queue).is_success());
+                for _ in 1..STRANDED_BATCHES_MAX {
+                    if !stealer.steal_batch(queue).is_success() {
+                        break;
+                    }
+                }
                 Some(task.0)
             }
             Steal::Empty | Steal::Retry => {

@@ -85,7 +85,7 @@ fn a_panic_in_the_future_ends_that_process_alone() {
             let bystander = node.spawn(|mut cx: Cx<()>| async move { drop(cx.recv().await) });
             let at_once = end_of(&node, |_: Cx<()>| async { boom() }).await;
             let later = end_of(&node, |_: Cx<()>| async {
-                tokio::time::sleep(TICK).await;
+                linden_core::yield_now().await;
                 boom()
             });
             assert!(panicked(&at_once, "boom") && panicked(&later.await, "boom"));

@@ -91,8 +91,8 @@ fn ask(node: &Node, echo: &Address<Ask>) -> u32 {
     node.block_on(async { echo.call(Ask).await.expect("it answers") })
 }
 
-/// Sleeps on a timer of the runtime: the reactor is served.
-fn sleep(node: &Node) {
+/// Waits for a timer of the runtime: the reactor is served.
+fn await_timer(node: &Node) {
     node.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
 }
 
@@ -114,7 +114,7 @@ fn beside_more_endless_loops_than_workers_calls_and_timers_are_served_and_the_lo
         .collect();
     leash.until_begun(2 * WORKERS);
     assert_eq!(ask(&node, &echo), 1);
-    sleep(&node);
+    await_timer(&node);
     let mut named = HashSet::new();
     while named.len() < loops.len() {
         let event = hears.recv().expect("the node lives");
@@ -287,7 +287,7 @@ fn processes_fed_by_a_channel_that_is_always_ready_hinder_nobody() {
         assert!(matches!(event.kind, Stall::Computes { .. }), "{event:?}");
     }
     assert_eq!(ask(&node, &echo), 1);
-    sleep(&node);
+    await_timer(&node);
     leash.let_end();
     node.stop(Duration::from_secs(5));
 }

@@ -45,11 +45,9 @@ impl Leash {
     fn read_a_pipe(&self) {
         self.begun.fetch_add(1, Ordering::SeqCst);
         let (mut reader, writer) = std::io::pipe().expect("the system gives a pipe");
-        let is_off = self.is_off.clone();
+        let lock = self.lock.clone();
         let writes = std::thread::spawn(move || {
-            while !is_off.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            drop(lock.lock());
             drop(writer);
         });
         let read = std::io::Read::read(&mut reader, &mut [0]);

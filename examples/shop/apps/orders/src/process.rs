@@ -44,6 +44,8 @@ pub(crate) struct OrderProcess {
     turn: u64,
     /// Failures to reach `orders_service` in a row.
     failed: u32,
+    /// The log has it that the refund is refused.
+    is_refusal_told: bool,
 }
 
 struct Run {
@@ -53,7 +55,7 @@ struct Run {
 
 impl OrderProcess {
     pub(crate) fn new(order_id: OrderId, plan: Plan) -> OrderProcess {
-        OrderProcess { order_id, plan, run: None, turn: 0, failed: 0 }
+        OrderProcess { order_id, plan, run: None, turn: 0, failed: 0, is_refusal_told: false }
     }
 }
 
@@ -112,6 +114,9 @@ impl OrderProcess {
             return;
         };
         let event = self.plan.perform(&run.order, action).await;
+        if let Event::NotRefunded { reason } = &event {
+            self.tell_refusal(reason);
+        }
         let run = self.run.as_mut().expect("it was read");
         match run.saga.on(event) {
             Next::Record(stage) => self.write(stage, cx).await,
@@ -146,6 +151,14 @@ impl OrderProcess {
         self.go_on(cx);
     }
 
+    /// A refund that is refused is tried again until somebody has looked at it: one line asks for that.
+    fn tell_refusal(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.is_refusal_told, true) {
+            let order_id = self.order_id;
+            tracing::error!(%order_id, reason, "a refund is refused; mend the account, it is tried again");
+        }
+    }
+
     fn try_later(&mut self, cx: &mut Context<Self>) {
         self.failed = self.failed.saturating_add(1);
         self.go_on_after(self.plan.retry.pause(self.failed), cx);
@@ -175,19 +188,10 @@ impl Plan {
                 Err(PayError::Unavailable { .. }) => failed("take the payment"),
             },
             Action::Confirm => self.confirm(order_id).await,
-            // A refund that is refused is tried again until somebody has looked at it.
             Action::Refund(bill) => match self.payments.refund(order_id, user_id, bill).await {
                 Ok(()) => Event::Refunded,
-                Err(error) => {
-                    if let PayError::Refused { reason } = error {
-                        tracing::error!(
-                            %order_id,
-                            reason,
-                            "a refund was refused; it is tried again until somebody has looked at it"
-                        );
-                    }
-                    failed("give the payment back")
-                }
+                Err(PayError::Refused { reason }) => Event::NotRefunded { reason },
+                Err(PayError::Unavailable { .. }) => failed("give the payment back"),
             },
             Action::Release => {
                 let release =

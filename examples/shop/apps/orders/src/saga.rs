@@ -91,6 +91,11 @@ pub enum Event {
     Lost,
     /// The payment was given back.
     Refunded,
+    /// The payment is not taken back, and never will be unless somebody mends that.
+    NotRefunded {
+        /// Why.
+        reason: String,
+    },
     /// Nothing is held any more.
     Released,
     /// The user knows.
@@ -174,6 +179,7 @@ impl Saga {
     pub fn on(&mut self, event: Event) -> Next {
         match event {
             Event::Failed { step } => self.failed(step),
+            Event::NotRefunded { .. } => self.failed("give the payment back".to_owned()),
             Event::Cancelled => self.cancelled().map_or(Next::Ignore, Next::Record),
             event => self.succeeded(event).map_or(Next::Ignore, Next::Record),
         }

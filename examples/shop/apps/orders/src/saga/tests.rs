@@ -110,6 +110,8 @@ fn what_undoes_is_tried_without_end() {
         for _ in 0..100 {
             assert!(matches!(saga.on(failed()), Next::Again(_)));
         }
+        let refused = Event::NotRefunded { reason: "the ledger is closed".to_owned() };
+        assert_eq!(saga.on(refused), Next::Again(POLICY.pause_max));
     }
 }
 

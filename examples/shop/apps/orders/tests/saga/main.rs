@@ -235,6 +235,19 @@ fn what_expires_before_it_is_sold_is_refunded() {
 }
 
 #[test]
+fn a_refund_that_is_refused_is_made_when_it_is_no_longer() {
+    let shop = Shop::new().with("catalog", "reservation_ttl", "0s");
+    shop.run(|_| async {
+        shop.books.refund_nothing(true);
+        let late = place(3, "a").await;
+        until_stage(late.id, "refunding").await;
+        shop.books.refund_nothing(false);
+        assert_eq!(rejection(late.id).await, (Cause::Expired, true));
+        assert_eq!(on_hand().await, 100);
+    });
+}
+
+#[test]
 fn an_order_that_cannot_be_paid_for_too_long_is_given_up() {
     let shop = Shop::new().with(
         "orders",

@@ -32,6 +32,7 @@ pub(crate) struct Books(Mutex<Pages>);
 struct Pages {
     script: VecDeque<Deed>,
     is_closed: bool,
+    refunds_nothing: bool,
     payments: BTreeMap<OrderId, Money>,
     refunds: BTreeMap<OrderId, Money>,
     refused: BTreeSet<OrderId>,
@@ -46,6 +47,11 @@ impl Books {
     /// From now on nobody is answered.
     pub(crate) fn close(&self) {
         self.pages().is_closed = true;
+    }
+
+    /// From now on refunds are refused, or no longer.
+    pub(crate) fn refund_nothing(&self, refunds_nothing: bool) {
+        self.pages().refunds_nothing = refunds_nothing;
     }
 
     pub(crate) fn open(&self) {
@@ -76,10 +82,14 @@ impl Books {
         Ok(PaymentRef(order_id.0))
     }
 
-    fn refund(&self, order_id: OrderId, bill: Bill) {
+    fn refund(&self, order_id: OrderId, bill: Bill) -> Result<(), PayError> {
         let mut pages = self.pages();
+        if pages.refunds_nothing {
+            return Err(PayError::Refused { reason: "the ledger is closed".to_owned() });
+        }
         assert_eq!(pages.payments.get(&order_id), Some(&bill.total), "it was paid");
         pages.refunds.insert(order_id, bill.total);
+        Ok(())
     }
 }
 
@@ -118,8 +128,8 @@ impl Till {
     }
 
     #[call]
-    fn refund(&mut self, order_id: OrderId, bill: Bill) {
-        self.0.refund(order_id, bill);
+    fn refund(&mut self, order_id: OrderId, bill: Bill) -> Result<(), PayError> {
+        self.0.refund(order_id, bill)
     }
 }
 
@@ -149,7 +159,7 @@ impl Payments for TillPayments {
     fn refund(&self, order_id: OrderId, _: UserId, bill: Bill) -> Paying<'_, ()> {
         Box::pin(async move {
             let refunded = Till::named().refund(order_id, bill).await;
-            refunded.map_err(|error| PayError::Unavailable { cause: error.to_string() })
+            refunded.unwrap_or_else(|error| Err(PayError::Unavailable { cause: error.to_string() }))
         })
     }
 }
