@@ -25,6 +25,7 @@ use crate::links::Rare;
 use crate::mailbox::{LinkKind, MailWord, Push, Wake};
 use crate::message::Message;
 use crate::node::{Node, NodeInner};
+use crate::prefetch::fetch_ahead;
 use crate::reason::{IntoReason, Reason};
 use crate::signal::Signal;
 use crate::slot::Counted;
@@ -126,6 +127,7 @@ impl<M: Message, F: Future<Output: IntoReason> + Send + 'static> TableOf<M, F> {
             let cell = cell.cast::<ProcessCell<M, F>>();
             // SAFETY: the header stands first in a cell of this type.
             let future = unsafe { cell.as_ref() }.future.get();
+            fetch_ahead(future);
             // SAFETY: only the owner polls, and no other reference to the future is held.
             let future = unsafe { &mut *future };
             // SAFETY: the future is live until the owner drops it.

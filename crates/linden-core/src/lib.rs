@@ -104,6 +104,8 @@ mod node;
 #[cfg(not(loom))]
 mod options;
 #[cfg(not(loom))]
+mod prefetch;
+#[cfg(not(loom))]
 mod queue;
 #[cfg(not(loom))]
 mod reactor;

@@ -244,6 +244,7 @@ impl Record {
         let route = self.route.as_ref().map(MatchedPath::as_str);
         let inner_route =
             self.exchange.as_ref().and_then(|ExchangeHandle(exchange)| exchange.route());
+        let inner_route = inner_route.as_ref().map(MatchedPath::as_str);
         tracing::info!(
             target: "linden::access",
             method = %self.method,

@@ -19,7 +19,6 @@ use crate::pace::{CloseCause, Due, Timeouts};
 use crate::pacing::{Event, Pacing};
 use crate::shared::Shared;
 use crate::watch::Watch;
-use crate::wire::Wire;
 use crate::{http1, http2};
 
 /// What a connection is told by its keeper.
@@ -49,9 +48,8 @@ pub(crate) enum End {
 /// wanted by every core for each request.
 pub(crate) struct Line {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) watch: Arc<Watch>,
+    pub(crate) watch: Watch,
     pub(crate) peer: SocketAddr,
-    pub(crate) protocol: Protocol,
 }
 
 /// What is spoken on a connection.
@@ -94,11 +92,10 @@ pub(crate) async fn serve(mut cx: Cx<Told>, parts: Parts, shared: Arc<Shared>) -
     let _ = stream.set_nodelay(true);
     let limits = &shared.limits;
     let timeouts = Timeouts { header: limits.header_timeout, idle: limits.idle_timeout };
-    let watch = Arc::new(Watch::new(cx.node().clone(), timeouts));
-    let end = match opened(&mut cx, stream, &place, &shared, &watch).await {
-        Ok(Opened { wire, protocol }) => {
-            serve_opened(&mut cx, wire, Arc::new(Line { shared, watch, peer, protocol })).await
-        }
+    let watch = Watch::new(cx.node().clone(), timeouts);
+    let line = Arc::new(Line { shared, watch, peer });
+    let end = match opened(&mut cx, stream, &place, &line).await {
+        Ok(opened) => serve_opened(&mut cx, opened, line).await,
         Err(end) => end,
     };
     report(end, peer)
@@ -109,10 +106,10 @@ async fn opened(
     cx: &mut Cx<Told>,
     stream: TcpStream,
     place: &Arc<Place>,
-    shared: &Shared,
-    watch: &Arc<Watch>,
+    line: &Arc<Line>,
 ) -> Result<Opened, End> {
-    let opening = pin!(open(stream, place.clone(), shared.tls.as_ref(), watch.clone()));
+    let watch = &line.watch;
+    let opening = pin!(open(stream, place.clone(), line.clone()));
     let mut pacing = Pacing::new(opening, watch);
     loop {
         match pacing.next(cx).await {
@@ -129,19 +126,14 @@ async fn opened(
     }
 }
 
-async fn serve_opened(cx: &mut Cx<Told>, wire: Wire, line: Arc<Line>) -> End {
-    cx.set_label(line.label());
-    match line.protocol.http {
-        Http::One => http1::serve(cx, wire, line).await,
+async fn serve_opened(cx: &mut Cx<Told>, opened: Opened, line: Arc<Line>) -> End {
+    let Opened { wire, protocol } = opened;
+    let label = format!("{protocol} {}", line.peer);
+    cx.set_label(label.clone());
+    match protocol.http {
+        Http::One => http1::serve(cx, wire, line, label).await,
         // In a box: it is larger, and most connections are not of this kind.
         Http::Two => Box::pin(http2::serve(cx, wire, line)).await,
-    }
-}
-
-impl Line {
-    /// What people call the connection.
-    pub(crate) fn label(&self) -> String {
-        format!("{} {}", self.protocol, self.peer)
     }
 }
 

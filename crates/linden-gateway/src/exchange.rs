@@ -5,8 +5,8 @@
 use std::any::Any;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::MatchedPath;
@@ -21,22 +21,20 @@ use crate::connection::Line;
 use crate::pace::{BodyAhead, WaitedFor};
 use crate::shared::Shared;
 use crate::unread_body::UnreadBody;
-use crate::watch::{TakenRoute, Watch};
+use crate::watch::Watch;
 
 /// See the head of this file.
 pub(crate) struct Exchange {
     line: Arc<Line>,
-    /// The connection's, or the stream's.
-    watch: Arc<Watch>,
+    /// The stream's own, with HTTP/2.
+    stream: Option<Arc<Watch>>,
     /// The request's number on its connection.
     number: u64,
     method: Method,
     /// `None` when the target is a host alone.
     target: Option<PathAndQuery>,
-    route: OnceLock<Arc<TakenRoute>>,
     body_bytes_max: AtomicU64,
     body_is_too_large: AtomicBool,
-    lane: Lane,
     expects_continue: bool,
     may_upgrade: bool,
     leftover: Mutex<Leftover>,
@@ -72,33 +70,30 @@ pub(crate) struct ExchangeHandle(pub(crate) Arc<Exchange>);
 impl Exchange {
     pub(crate) fn begin<B: http_body::Body>(
         line: Arc<Line>,
-        watch: Arc<Watch>,
-        lane: Lane,
+        stream: Option<Arc<Watch>>,
         request: &http::Request<B>,
     ) -> Self {
         // The trace of the connection's last request is over.
         linden::set_trace(None);
         let ahead = if request.body().is_end_stream() { BodyAhead::No } else { BodyAhead::Yes };
+        let watch = stream.as_deref().unwrap_or(&line.watch);
         let number = watch.request_began(line.shared.limits.request_timeout, ahead);
         Self {
             number,
             method: request.method().clone(),
             target: request.uri().path_and_query().cloned(),
-            route: OnceLock::new(),
             body_bytes_max: AtomicU64::new(line.shared.limits.body_bytes_max),
             body_is_too_large: AtomicBool::new(false),
-            lane,
             expects_continue: ahead == BodyAhead::Yes && request.headers().contains_key(EXPECT),
             may_upgrade: request.extensions().get::<OnUpgrade>().is_some(),
             leftover: Mutex::default(),
             line,
-            watch,
+            stream,
         }
     }
 
     pub(crate) fn set_route(&self, route: &MatchedPath) {
-        // A nested router sets it again, to the same.
-        let _ = self.route.set(self.watch.take_route(&self.method, route));
+        self.watch().take_route(self.number, &self.method, route);
     }
 
     /// Who is at the other end of the connection.
@@ -112,8 +107,13 @@ impl Exchange {
     }
 
     /// The route's pattern, when a router has found one.
-    pub(crate) fn route(&self) -> Option<&str> {
-        self.route.get().map(|route| route.path.as_str())
+    pub(crate) fn route(&self) -> Option<MatchedPath> {
+        self.watch().route_of(self.number)
+    }
+
+    /// That of the stream, or of the connection.
+    fn watch(&self) -> &Watch {
+        self.stream.as_deref().unwrap_or(&self.line.watch)
     }
 
     pub(crate) fn set_body_bytes_max(&self, bytes: u64) {
@@ -121,7 +121,7 @@ impl Exchange {
     }
 
     pub(crate) fn set_request_timeout(&self, limit: Option<Duration>) {
-        self.watch.set_request_timeout(self.number, limit);
+        self.watch().set_request_timeout(self.number, limit);
     }
 
     pub(crate) fn body_bytes_max(&self) -> u64 {
@@ -137,15 +137,15 @@ impl Exchange {
     }
 
     pub(crate) fn body_awaited(&self) {
-        self.watch.body_awaited(self.number);
+        self.watch().body_awaited(self.number);
     }
 
     pub(crate) fn body_came(&self) {
-        self.watch.body_came(self.number);
+        self.watch().body_came(self.number);
     }
 
     pub(crate) fn body_ended(&self) {
-        self.watch.body_ended(self.number);
+        self.watch().body_ended(self.number);
     }
 
     /// The body is dropped after so many bytes, before its end.
@@ -165,41 +165,44 @@ impl Exchange {
 
     /// The rest of the body is read, to no use but the connection's.
     pub(crate) fn skips_body(&self) {
-        self.watch.skips_body(self.number);
+        self.watch().skips_body(self.number);
     }
 
     /// Why the handler is to be dropped, if it is.
     pub(crate) fn given_up(&self) -> Option<WaitedFor> {
-        self.watch.given_up(self.number)
+        self.watch().given_up(self.number)
     }
 
     /// The response's head goes out.
     pub(crate) fn answered(&self, status: StatusCode) {
         self.line.shared.counts.request_served();
         if self.is_upgraded_by(status) {
-            self.watch.upgraded(self.number);
+            self.watch().upgraded(self.number);
         } else {
-            self.watch.answered(self.number);
+            self.watch().answered(self.number);
         }
     }
 
     /// Whether the connection is this exchange's.
     pub(crate) fn lane(&self) -> Lane {
-        self.lane
+        match self.stream {
+            Some(_) => Lane::Stream,
+            None => Lane::Connection,
+        }
     }
 
     /// A part of the response's body is there to be taken. On a stream this is where a client shows that it takes nothing;
     /// on a connection the socket shows it.
     pub(crate) fn part_offered(&self) {
-        if self.lane == Lane::Stream {
-            self.watch.write_blocked();
+        if self.lane() == Lane::Stream {
+            self.watch().write_blocked();
         }
     }
 
     /// The part before was taken.
     pub(crate) fn part_taken(&self) {
-        if self.lane == Lane::Stream {
-            self.watch.wrote();
+        if self.lane() == Lane::Stream {
+            self.watch().wrote();
         }
     }
 
@@ -217,7 +220,7 @@ impl Exchange {
 
     /// The response's body is made to its end, or dropped.
     pub(crate) fn answer_ended(&self) {
-        self.watch.answer_ended(self.number);
+        self.watch().answer_ended(self.number);
     }
 
     /// Nobody is left to answer: the client went away, or the connection's process was ended.
@@ -236,7 +239,7 @@ impl Exchange {
             target: "linden::gateway",
             method = %self.method,
             path = self.path(),
-            route = self.route(),
+            route = self.route().as_ref().map(MatchedPath::as_str),
             panic = panic_text(&*payload),
             "a handler panicked"
         );

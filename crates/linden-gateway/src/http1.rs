@@ -20,15 +20,14 @@ use crate::wire::Wire;
 /// Header fields for which hyper needs no memory of its own.
 const HEADERS_CHEAP: usize = 100;
 
-/// Serves until either side ends it.
-pub(crate) async fn serve(cx: &mut Cx<Told>, wire: Wire, line: Arc<Line>) -> End {
-    let watch = line.watch.clone();
+/// Serves until either side ends it. `label` is what people call the connection.
+pub(crate) async fn serve(cx: &mut Cx<Told>, wire: Wire, line: Arc<Line>, label: String) -> End {
     let builder = builder(&line.shared.limits);
-    let label = line.label();
-    let routing = Routing::new(line, None);
+    let routing = Routing::new(line.clone(), None);
     let connection = builder.serve_connection(TokioIo::new(wire), routing).with_upgrades();
     let connection = pin!(connection);
-    let mut pacing = Pacing::new(connection, &watch);
+    let watch = &line.watch;
+    let mut pacing = Pacing::new(connection, watch);
     loop {
         match pacing.next(cx).await {
             Event::Done(result) => return End::Closed(result),

@@ -33,17 +33,17 @@ const ERROR_RESETS_MAX: usize = 256;
 /// Serves until either side ends it.
 pub(crate) async fn serve(cx: &mut Cx<Told>, wire: Wire, line: Arc<Line>) -> End {
     cx.trap_exit(true);
-    let watch = line.watch.clone();
-    let streams = Streams::new(cx.node().clone(), &line);
+    let streams = Streams::new(cx.node().clone(), line.clone());
     let builder = builder(&line.shared.limits, streams.clone());
     let is_draining = line.shared.is_draining();
-    let routing = Routing::new(line, Some(streams.clone()));
+    let routing = Routing::new(line.clone(), Some(streams.clone()));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), routing));
+    let watch = &line.watch;
     watch.streams_begin();
     if is_draining {
         connection.as_mut().graceful_shutdown();
     }
-    let mut pacing = Pacing::new(connection, &watch);
+    let mut pacing = Pacing::new(connection, watch);
     let end = loop {
         match pacing.next(cx).await {
             Event::Done(result) => break End::Closed(result),

@@ -12,10 +12,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::acceptor::Place;
-use crate::connection::{Cover, Http, Protocol};
+use crate::connection::{Cover, Http, Line, Protocol};
 use crate::socket::{Socket, Tcp};
-use crate::tls::{ALPN_HTTP2, Tls};
-use crate::watch::Watch;
+use crate::tls::ALPN_HTTP2;
 use crate::wire::{Early, Wire};
 
 /// The first bytes of HTTP/2 (RFC 9113, 3.4).
@@ -32,12 +31,11 @@ pub(crate) struct Opened {
 pub(crate) async fn open(
     stream: TcpStream,
     place: Arc<Place>,
-    tls: Option<&Tls>,
-    watch: Arc<Watch>,
+    line: Arc<Line>,
 ) -> io::Result<Opened> {
-    let tcp = Tcp::new(stream, watch.clone());
+    let tcp = Tcp::new(stream, line.clone());
     let mut early = Early::default();
-    let (socket, protocol) = match tls {
+    let (socket, protocol) = match &line.shared.tls {
         Some(tls) => {
             // In a box: its state is large, and gone soon.
             let stream = Box::pin(tls.accept(tcp)).await?;
@@ -53,7 +51,7 @@ pub(crate) async fn open(
             (socket, Protocol { http, cover: Cover::Plain })
         }
     };
-    Ok(Opened { wire: Wire::new(socket, early, watch, place), protocol })
+    Ok(Opened { wire: Wire::new(socket, early, line, place), protocol })
 }
 
 /// Reads until the bytes say which HTTP it is.

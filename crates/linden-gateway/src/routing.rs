@@ -48,14 +48,8 @@ impl HyperService<Request<Incoming>> for Routing {
     type Future = Routed;
 
     fn call(&self, request: Request<Incoming>) -> Routed {
-        let (watch, lane) = match &self.streams {
-            None => (self.line.watch.clone(), Lane::Connection),
-            Some(streams) => (streams.watch(), Lane::Stream),
-        };
-        let exchange = Arc::new(Exchange::begin(self.line.clone(), watch.clone(), lane, &request));
-        if let Some(streams) = &self.streams {
-            streams.expect(watch);
-        }
+        let stream = self.streams.as_ref().map(Streams::expect);
+        let exchange = Arc::new(Exchange::begin(self.line.clone(), stream, &request));
         self.route(request, exchange)
     }
 }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use crate::watch::Watch;
+use crate::connection::Line;
 
 /// Bytes up to which the parts of a response are copied together and written as one: for so few the operating system takes
 /// longer to read a list of parts.
@@ -28,18 +28,18 @@ pub(crate) enum Socket {
 /// A TCP stream whose writes are told to the watch.
 pub(crate) struct Tcp {
     stream: TcpStream,
-    watch: Arc<Watch>,
+    line: Arc<Line>,
 }
 
 impl Tcp {
-    pub(crate) fn new(stream: TcpStream, watch: Arc<Watch>) -> Self {
-        Self { stream, watch }
+    pub(crate) fn new(stream: TcpStream, line: Arc<Line>) -> Self {
+        Self { stream, line }
     }
 
     fn written(&self, polled: &Poll<io::Result<usize>>) {
         match polled {
-            Poll::Pending => self.watch.write_blocked(),
-            Poll::Ready(Ok(bytes)) if *bytes > 0 => self.watch.wrote(),
+            Poll::Pending => self.line.watch.write_blocked(),
+            Poll::Ready(Ok(bytes)) if *bytes > 0 => self.line.watch.wrote(),
             Poll::Ready(_) => {}
         }
     }

@@ -28,9 +28,7 @@ pub(crate) struct Streams {
 struct Share {
     node: Node,
     timeouts: Timeouts,
-    peer: SocketAddr,
-    /// That of the connection.
-    watch: Arc<Watch>,
+    line: Arc<Line>,
     state: Mutex<State>,
 }
 
@@ -43,29 +41,25 @@ struct State {
 }
 
 impl Streams {
-    pub(crate) fn new(node: Node, line: &Line) -> Self {
+    pub(crate) fn new(node: Node, line: Arc<Line>) -> Self {
         let limits = &line.shared.limits;
         let timeouts = Timeouts { header: limits.header_timeout, idle: limits.idle_timeout };
         let state = Mutex::default();
-        let share = Share { node, timeouts, peer: line.peer, watch: line.watch.clone(), state };
-        Self { share: Arc::new(share) }
+        Self { share: Arc::new(Share { node, timeouts, line, state }) }
     }
 
-    /// The watch of a new stream.
-    pub(crate) fn watch(&self) -> Arc<Watch> {
-        Arc::new(Watch::new(self.share.node.clone(), self.share.timeouts))
-    }
-
-    /// Says which watch the next stream has.
-    pub(crate) fn expect(&self, watch: Arc<Watch>) {
-        self.share.state.lock().next = Some(watch);
+    /// The watch of the stream that is given to the executor next.
+    pub(crate) fn expect(&self) -> Arc<Watch> {
+        let watch = Arc::new(Watch::new(self.share.node.clone(), self.share.timeouts));
+        self.share.state.lock().next = Some(watch.clone());
+        watch
     }
 
     /// Whether the process is a stream of this connection; its end is noted.
     pub(crate) fn ended(&self, process: Pid) -> bool {
         let is_stream = self.share.state.lock().open.remove(&process);
         if is_stream {
-            self.share.watch.stream_ended();
+            self.share.line.watch.stream_ended();
         }
         is_stream
     }
@@ -81,10 +75,10 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
         let next = self.share.state.lock().next.take();
         match next {
             Some(watch) => {
-                let peer = self.share.peer;
+                let peer = self.share.line.peer;
                 let stream = linden::spawn_link(|cx| serve(cx, future, watch, peer)).pid();
                 self.share.state.lock().open.insert(stream);
-                self.share.watch.stream_began();
+                self.share.line.watch.stream_began();
             }
             // What hyper runs for a stream that a handler took over. It ends with the stream.
             None => drop(linden::spawn(|_: Cx<()>| future)),

@@ -4,7 +4,6 @@
 //! Held by the parts of one connection (process, socket, handler, bodies), which its own process polls; so the lock is all
 //! but never contended. It is never held across a poll or an `.await`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -20,17 +19,18 @@ use crate::pace::{BodyAhead, Closing, DrainNow, Due, Moment, Pace, Timeouts, Wai
 pub(crate) struct Watch {
     node: Node,
     pace: Mutex<Pace>,
-    /// The route of the present or last request.
-    route: Mutex<Option<Arc<TakenRoute>>>,
+    route: Mutex<Option<TakenRoute>>,
     /// Whether the label does not show it yet. Relaxed: written and read by the process that polls the connection.
     route_is_new: AtomicBool,
 }
 
-/// A route, and by which method.
+/// The route of the present or last request that had one.
 #[derive(Debug)]
-pub(crate) struct TakenRoute {
+struct TakenRoute {
+    /// The request's number.
+    request: u64,
     method: Method,
-    pub(crate) path: MatchedPath,
+    path: MatchedPath,
 }
 
 impl Watch {
@@ -96,19 +96,24 @@ impl Watch {
         self.pace.lock().stream_ended(self.now());
     }
 
-    /// A request takes this route. What is kept of it is the connection's own, as long as the requests take the same.
-    pub(crate) fn take_route(&self, method: &Method, path: &MatchedPath) -> Arc<TakenRoute> {
+    /// A request takes this route.
+    pub(crate) fn take_route(&self, request: u64, method: &Method, path: &MatchedPath) {
         let mut present = self.route.lock();
-        if let Some(route) = &*present
+        if let Some(route) = &mut *present
             && route.method == *method
-            && route.path.as_str() == path.as_str()
+            && is_same(route.path.as_str(), path.as_str())
         {
-            return route.clone();
+            route.request = request;
+            return;
         }
-        let route = Arc::new(TakenRoute { method: method.clone(), path: path.clone() });
-        *present = Some(route.clone());
+        *present = Some(TakenRoute { request, method: method.clone(), path: path.clone() });
         self.route_is_new.store(true, Ordering::Relaxed);
-        route
+    }
+
+    /// The route that the request took, when it is the last one that took any.
+    pub(crate) fn route_of(&self, request: u64) -> Option<MatchedPath> {
+        let present = self.route.lock();
+        present.as_ref().filter(|route| route.request == request).map(|route| route.path.clone())
     }
 
     /// Whether [`Watch::new_route`] has one.
@@ -152,4 +157,9 @@ impl Watch {
     pub(crate) fn due(&self) -> Due {
         self.pace.lock().due(self.now())
     }
+}
+
+/// Whether two patterns are the same. Most are one in memory, which is not read then.
+fn is_same(one: &str, other: &str) -> bool {
+    std::ptr::eq(one, other) || one == other
 }

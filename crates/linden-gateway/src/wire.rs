@@ -9,10 +9,10 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::acceptor::Place;
+use crate::connection::Line;
 use crate::opening::PREFACE_BYTES;
 use crate::pace::Closing;
 use crate::socket::Socket;
-use crate::watch::Watch;
 
 /// Bytes of what a client sends after it was refused that are dropped between two looks at other processes.
 const LINGER_READ_BYTES: usize = 4096;
@@ -23,7 +23,7 @@ const LINGER_READS_MAX: u32 = 16;
 pub(crate) struct Wire {
     socket: Socket,
     early: Early,
-    watch: Arc<Watch>,
+    line: Arc<Line>,
     end: End,
     /// Goes last, when the socket is closed. It is here so that a connection which a handler took over counts as open.
     _place: Arc<Place>,
@@ -79,8 +79,8 @@ impl Early {
 }
 
 impl Wire {
-    pub(crate) fn new(socket: Socket, early: Early, watch: Arc<Watch>, place: Arc<Place>) -> Self {
-        Self { socket, early, watch, end: End::Open, _place: place }
+    pub(crate) fn new(socket: Socket, early: Early, line: Arc<Line>, place: Arc<Place>) -> Self {
+        Self { socket, early, line, end: End::Open, _place: place }
     }
 
     /// Ready when the client has ended too, whichever way.
@@ -109,13 +109,13 @@ impl AsyncRead for Wire {
             ready!(this.early.fill(|buf| Pin::new(&mut this.socket).poll_read(cx, buf)))?;
         }
         if this.early.read_again(buf) {
-            this.watch.read();
+            this.line.watch.read();
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.socket).poll_read(cx, buf);
         if buf.filled().len() > before {
-            this.watch.read();
+            this.line.watch.read();
         }
         polled
     }
@@ -149,7 +149,7 @@ impl AsyncWrite for Wire {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.end == End::Open {
             ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
-            if self.watch.closing() == Closing::AtOnce {
+            if self.line.watch.closing() == Closing::AtOnce {
                 return Poll::Ready(Ok(()));
             }
             self.end = End::Lingering;
