@@ -41,6 +41,7 @@ impl Worker {
         self.set_current(Some(cell));
         self.messages_left.set(MESSAGES_MAX);
         self.reductions_left.set(REDUCTIONS_MAX);
+        self.tally.begin();
         let held = self.in_hand();
         // SAFETY: the task that was taken from a queue made this worker the owner.
         unsafe { self.run_owned(cell) };
@@ -99,9 +100,21 @@ impl Worker {
     /// Books what the activation used.
     fn give_back(&self, header: &Header) {
         let used = REDUCTIONS_MAX - self.reductions_left.replace(REDUCTIONS_MAX);
-        let total = header.reductions.load(Ordering::Relaxed).wrapping_add(used + 1);
-        header.reductions.store(total, Ordering::Relaxed);
+        let (read, sent) = (self.newly_read(), self.tally.take_sent());
+        header.account.ran(used + 1, read, sent);
+        self.remote().activity.sent(sent);
         self.clear_leavings();
+    }
+
+    /// Messages that the process has read since this was asked last.
+    fn newly_read(&self) -> u32 {
+        self.tally.newly_read(MESSAGES_MAX - self.messages_left.get())
+    }
+
+    /// The process has taken messages from its mailbox.
+    fn took(&self, header: &Header, messages: u32) {
+        header.account.took(messages, self.newly_read());
+        self.remote().activity.received(messages);
     }
 
     /// Polls the future; the exit reason when it is done.
@@ -162,7 +175,7 @@ impl Worker {
                 LinkKind::Signal if self.doomed.get() => Some(link),
                 LinkKind::Signal => {
                     // First, for the signal may ask for it.
-                    header.add_unread(std::mem::take(&mut messages));
+                    self.took(header, std::mem::take(&mut messages));
                     // SAFETY: taken, so it is this worker's.
                     let signal = unsafe { envelope::open_signal(link) };
                     // SAFETY: owned; no reference to the owner part or bonds is held.
@@ -177,7 +190,9 @@ impl Worker {
                 unsafe { inbox.push_back(link) };
             }
         }
-        header.add_unread(messages);
+        if messages > 0 {
+            self.took(header, messages);
+        }
         if drained.mail
             && let Some(rare) = header.rare()
         {
@@ -374,7 +389,7 @@ impl Worker {
         self.settle_orphans(|| reason.clone());
         *self.exit_reason.borrow_mut() = Some(reason.clone());
         // SAFETY: owned; taken, so it is this worker's.
-        unsafe { keep_mail(header, left) };
+        unsafe { self.keep_mail(header, left) };
         // DEATH-01: the state is dropped before anybody hears of the end.
         // SAFETY: owned, and done once.
         let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { Header::drop_future(cell) }));
@@ -397,7 +412,7 @@ impl Worker {
         // DEATH-02: a link or monitor that came meanwhile hears that there is no such process only now.
         let late = header.mail.close();
         // SAFETY: owned; taken, so it is this worker's.
-        unsafe { keep_mail(header, late) };
+        unsafe { self.keep_mail(header, late) };
         // SAFETY: owned.
         unsafe { self.tell_bonds(header, &reason) };
         // SAFETY: owned; no reference to the owner part is held.
@@ -412,6 +427,27 @@ impl Worker {
         ended.store(ended.load(Ordering::Relaxed) + 1, Ordering::Release);
         // SAFETY: this worker ended the process, and does not use it again.
         unsafe { cell::release_own(cell) };
+    }
+
+    /// Puts mail as taken from the mailbox behind what is there.
+    ///
+    /// # Safety
+    /// This worker owns the process and the list, and holds no reference to the owner part.
+    unsafe fn keep_mail(&self, header: &Header, newest: *mut Link) {
+        // SAFETY: the caller's promise.
+        let mut next = unsafe { reverse(newest) };
+        let mut messages = 0;
+        while let Some(link) = NonNull::new(next) {
+            // SAFETY: a link of the caller's list.
+            let lead = unsafe { link.as_ref() };
+            next = lead.next();
+            messages += u32::from(lead.kind() == LinkKind::Message);
+            // SAFETY: the caller's promise.
+            let inbox = unsafe { &mut header.owner().inbox };
+            // SAFETY: the link is the caller's.
+            unsafe { inbox.push_back(link) };
+        }
+        self.took(header, messages);
     }
 
     fn report(&self, header: &Header, flags: u32, reason: &Reason) {
@@ -429,7 +465,7 @@ impl Worker {
             label: label.as_deref(),
             group: group.as_deref(),
             parent: node.parent_of(header),
-            unread: header.unread.load(Ordering::Relaxed),
+            unread: header.account.read().unread,
             reason,
             // SAFETY: owned: this worker ends the process.
             trace: unsafe { crate::trace::trace_of(header) },
@@ -492,8 +528,7 @@ unsafe fn drop_excess(header: &Header, limit: &Limit) {
         // SAFETY: a fresh place.
         let Some(oldest) = (unsafe { inbox.take_first(&mut None, is_counted) }) else { return };
         limit.drop_out();
-        let unread = header.unread.load(Ordering::Relaxed);
-        header.unread.store(unread.saturating_sub(1), Ordering::Relaxed);
+        header.account.took(0, 1);
         let (node, ops) = (header.node(), header.vtable.ops);
         let target = DeadLetterTarget::Process(header.pid());
         node.dead_letter(DeadLetterReason::MailboxFull, target, (ops.type_name)());
@@ -504,25 +539,6 @@ unsafe fn drop_excess(header: &Header, limit: &Limit) {
             let _ = panic_reason(payload);
             node.dead_letters.drop_panics.fetch_add(1, Ordering::Relaxed);
         }
-    }
-}
-
-/// Puts mail as taken from the mailbox behind what is there.
-///
-/// # Safety
-/// The caller owns the process and the list, and holds no reference to the owner part.
-unsafe fn keep_mail(header: &Header, newest: *mut crate::mailbox::Link) {
-    // SAFETY: the caller's promise.
-    let mut next = unsafe { reverse(newest) };
-    while let Some(link) = NonNull::new(next) {
-        // SAFETY: a link of the caller's list.
-        let lead = unsafe { link.as_ref() };
-        next = lead.next();
-        header.add_unread(u32::from(lead.kind() == LinkKind::Message));
-        // SAFETY: the caller's promise.
-        let inbox = unsafe { &mut header.owner().inbox };
-        // SAFETY: the link is the caller's.
-        unsafe { inbox.push_back(link) };
     }
 }
 
@@ -620,6 +636,11 @@ unsafe fn is_unlinking(header: &Header, pid: Pid) -> bool {
 pub(crate) unsafe fn inspect(header: &Header) -> ProcessInfo {
     let node = header.node();
     let own = header.pid();
+    worker::with_here(|worker| {
+        if let Some(worker) = worker.filter(|worker| worker.is_current(header.into())) {
+            worker.took(header, 0);
+        }
+    });
     // SAFETY: the caller owns the process.
     let mailbox_len = unsafe { header.owner() }.inbox.len();
     let mut links = Vec::new();

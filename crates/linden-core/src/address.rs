@@ -5,6 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::budget;
 use crate::call::Call;
 use crate::cell::{CellRef, Refused};
 use crate::dead_letters::{DeadLetterReason, DeadLetterTarget};
@@ -16,7 +17,6 @@ use crate::names::NameSlot;
 use crate::node::{Node, NodeInner};
 use crate::reply::Reply;
 use crate::transport::Destination;
-use crate::worker;
 
 /// A typed address of one process: messages of type `M` go there.
 ///
@@ -136,7 +136,7 @@ impl<M: Message> Address<M> {
     /// The process does not live, or its mailbox is full; the message is back, and noted as a dead letter.
     #[inline]
     pub fn send(&self, message: M) -> Result<(), SendError<M>> {
-        worker::charge(1);
+        budget::charge_send();
         match &self.place {
             Place::Local(cell) => match cell.post(Letter::new(message)) {
                 Ok(()) => Ok(()),
@@ -262,7 +262,7 @@ impl<M: Message> Named<M> {
     /// Nobody owns it, the owner reads other messages, or its mailbox is full; the message is back, and noted as a dead letter.
     #[inline]
     pub fn send(&self, message: M) -> Result<(), SendError<M>> {
-        worker::charge(1);
+        budget::charge_send();
         let letter = Letter::new(message);
         let refused = match self.slot().get() {
             Some(cell) => cell.post(letter).err(),

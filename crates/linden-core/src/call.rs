@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::address::{Place, RemoteProcess};
+use crate::budget::{self, Try};
 use crate::cell::{CellRef, Refused};
 use crate::deadline::{self, OwnTimer};
 use crate::envelope::Letter;
@@ -248,7 +249,8 @@ impl<R> Future for Call<'_, R> {
         let call = self.get_mut();
         let mut waits = false;
         // A loop of calls that all fail at once comes to the end of its budget, too.
-        if call.letter.is_some() && !worker::charge_or_yield(2, cx.waker()) {
+        let tries = if matches!(call.target, Target::InLine(_)) { Try::Again } else { Try::First };
+        if call.letter.is_some() && !budget::charge_or_yield(2, tries, cx.waker()) {
             return Poll::Pending;
         }
         if let Some(letter) = call.letter.take() {

@@ -17,6 +17,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
+use crate::account::Account;
 use crate::envelope::{Letter, MessageOps, SignalNode, open_signal};
 use crate::hand;
 use crate::id::{LocalPid, Pid};
@@ -42,7 +43,8 @@ pub(crate) const NAMED: u32 = 1 << 3;
 /// The process has links or monitors to other nodes. Set by the owner, and by whoever delivers one from there.
 pub(crate) const REMOTE: u32 = 1 << 4;
 
-// Bit 5 is kept for `HEAVY`: the process overran its time and belongs to the background pool. Set by the watch.
+/// The process once took so long in one activation that its worker was replaced. Set by the watch, never cleared.
+pub(crate) const HEAVY: u32 = 1 << 5;
 
 /// The process has a limit for its mailbox; `Rare` has it. Set by whoever limits it, never cleared.
 pub(crate) const LIMITED: u32 = 1 << 7;
@@ -66,10 +68,8 @@ pub(crate) struct Header {
     pub(crate) parent: LocalPid,
     /// Made by the owner at the first need, freed with the cell.
     rare: AtomicPtr<Rare>,
-    /// Written by the owner, read by observers.
-    pub(crate) reductions: AtomicU32,
-    /// Messages taken from the mailbox and not yet read. Written by the owner, read by observers.
-    pub(crate) unread: AtomicU32,
+    /// What it has done. Dropped by `release`.
+    pub(crate) account: ManuallyDrop<Account>,
     owner: UnsafeCell<Owner>,
 }
 
@@ -161,6 +161,8 @@ pub(crate) struct Birth {
     pub(crate) local: LocalPid,
     pub(crate) parent: LocalPid,
     pub(crate) flags: u32,
+    /// In units of [`account::START_UNIT`](crate::account::START_UNIT).
+    pub(crate) started: u32,
 }
 
 /// A cell whose future is not there yet: known to nobody but its maker.
@@ -180,8 +182,7 @@ impl<M: Message, F: Future<Output: IntoReason> + Send + 'static> NewCell<M, F> {
                 local: birth.local,
                 parent: birth.parent,
                 rare: AtomicPtr::new(std::ptr::null_mut()),
-                reductions: AtomicU32::new(0),
-                unread: AtomicU32::new(0),
+                account: ManuallyDrop::new(Account::new(birth.started)),
                 owner: UnsafeCell::new(Owner {
                     inbox: Inbox::new(),
                     waiting: false,
@@ -261,13 +262,6 @@ impl Header {
     /// Sets a flag and says which flags were set before. One total order over all flags of the cell.
     pub(crate) fn set_flag(&self, flag: u32) -> u32 {
         self.flags.fetch_or(flag, Ordering::AcqRel)
-    }
-
-    /// Counts messages taken from the mailbox. Owner only.
-    pub(crate) fn add_unread(&self, messages: u32) {
-        if messages > 0 {
-            self.unread.store(self.unread.load(Ordering::Relaxed) + messages, Ordering::Relaxed);
-        }
     }
 
     /// The number of the process's group; 0 for none.
@@ -371,6 +365,8 @@ pub(crate) unsafe fn release(header: NonNull<Header>) {
     let cell = unsafe { &mut *header.as_ptr() };
     // SAFETY: the field is not used again.
     let node = unsafe { ManuallyDrop::take(&mut cell.node) };
+    // SAFETY: as above.
+    unsafe { ManuallyDrop::drop(&mut cell.account) };
     // SAFETY: the last count is gone; the process is dead, so its future was dropped.
     unsafe { dealloc(header) };
     // Last: this may be what kept the node's memory.

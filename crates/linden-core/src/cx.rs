@@ -9,7 +9,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use parking_lot::Mutex;
 
 use crate::activation::{bonds, inspect, link, take_link_down};
 use crate::address::Address;
+use crate::budget;
 use crate::cell::{self, CellRef, EXITING, Header, REMOTE, TRACED, TRAP_EXIT};
 use crate::deadline::{self, OwnTimer};
 use crate::envelope::{Letter, SignalNode, envelope_message, open_envelope, open_signal};
@@ -556,8 +556,6 @@ impl<M: Message> Cx<M> {
         // SAFETY: taken from the inbox, so it is owned here.
         match unsafe { link.as_ref() }.kind() {
             LinkKind::Message => {
-                let unread = self.cell.unread.load(Ordering::Relaxed);
-                self.cell.unread.store(unread.saturating_sub(1), Ordering::Relaxed);
                 // SAFETY: taken from the inbox, so it is owned here.
                 if !unsafe { link.as_ref() }.is_plain() || self.cell.flag(TRACED) {
                     self.look_at(link);
@@ -569,6 +567,7 @@ impl<M: Message> Cx<M> {
                 if self.cell.flag(TRACED) {
                     self.cell.clear_flag(TRACED);
                 }
+                worker::with_here(|worker| worker.map(|worker| worker.tally.read_news()));
                 // SAFETY: taken from the inbox, a signal node.
                 match unsafe { open_signal(link) }.signal {
                     Signal::Info(info) => Mail::Info(info),
@@ -600,7 +599,7 @@ fn give_up(
     match deadline::poll(at, own_timer, cx) {
         Poll::Ready(()) if looked => {
             // So that a loop of receives that never wait comes to the end of its budget.
-            worker::charge(1);
+            budget::charge(1);
             Poll::Ready(())
         }
         _ => Poll::Pending,

@@ -1,6 +1,7 @@
 //! What can be seen of processes from outside: rows read from the headers, details asked of the owner, ends as events.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::id::{Pid, Ref};
 use crate::limit::MailboxLimit;
@@ -35,14 +36,75 @@ pub struct ProcessRow {
     pub parent: Option<Pid>,
     /// What it is doing.
     pub status: Status,
-    /// Work done so far: messages read and sent, processes spawned.
-    pub reductions: u32,
+    /// Work done so far: messages read and sent, processes spawned, and 1 for each activation.
+    pub reductions: u64,
+    /// How often it was made to run.
+    pub activations: u64,
+    /// Messages that it has taken from its mailbox.
+    pub received: u64,
+    /// Messages that it has sent, those that were refused included; not the answers of calls.
+    pub sent: u64,
     /// Messages taken from the mailbox and not yet read, when it last ran.
     pub unread: u32,
+    /// Messages and signals in its mailbox: those unread, and what came since, of which at most 65,535 are counted.
+    pub mailbox_len: u32,
+    /// The most messages that were ever unread.
+    pub mailbox_peak: u32,
+    /// Processor time, sampled: while a worker is busy the watch charges what it has used, each 5 ms, to the process that it
+    /// runs then. Right in the long run; a process that runs for microseconds now and then may show none.
+    pub processor_time: Duration,
+    /// When it was spawned, since the node's start, in steps of 100 ms.
+    pub started: Duration,
+    /// How often its supervisor has restarted it.
+    pub restarts: u32,
+    /// It once took so long in one activation that its worker was replaced.
+    pub is_heavy: bool,
     /// Bytes of its cell: header, state and future. What they point to is not counted.
     pub cell_size: usize,
     /// The type of its messages.
     pub message_type: &'static str,
+}
+
+/// What a worker is at.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum WorkerStatus {
+    /// It runs processes, or looks for some.
+    Awake,
+    /// It has nothing to do.
+    Asleep,
+    /// It was replaced, and is still in the activation that took too long.
+    Away,
+    /// Nobody works at this place now.
+    Vacant,
+}
+
+/// One worker, or the place of one that was replaced. Counts are of all workers that were ever at this place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct WorkerRow {
+    /// Its place, from 0 on.
+    pub index: usize,
+    /// What it is at.
+    pub status: WorkerStatus,
+    /// Time without work, since the node's start. Utilisation is what is left of the time between two readings.
+    pub idle: Duration,
+    /// Activations of processes.
+    pub activations: u64,
+    /// Processes that wait in its queue.
+    pub queue_len: usize,
+    /// Processes, or batches of some, that it took from others.
+    pub steals: u64,
+    /// How often it went to sleep.
+    pub parks: u64,
+    /// Messages that processes took while it ran them.
+    pub received: u64,
+    /// Messages that processes sent while it ran them.
+    pub sent: u64,
+    /// Processes spawned by processes that it ran.
+    pub spawned: u64,
+    /// Processes that ended while it ran them.
+    pub ended: u64,
 }
 
 /// One process as it sees itself, OTP's `process_info`.

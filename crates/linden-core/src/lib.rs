@@ -56,11 +56,18 @@ mod sync;
 #[path = "reply/word.rs"]
 mod reply_word;
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("Linden is for processors of 64 bits");
+
 // All else stands on tokio too, which changes shape under loom and is left out there.
+#[cfg(not(loom))]
+mod account;
 #[cfg(not(loom))]
 mod activation;
 #[cfg(not(loom))]
 mod address;
+#[cfg(not(loom))]
+mod budget;
 #[cfg(not(loom))]
 mod call;
 #[cfg(not(loom))]
@@ -102,6 +109,8 @@ mod names;
 #[cfg(not(loom))]
 mod node;
 #[cfg(not(loom))]
+mod observe;
+#[cfg(not(loom))]
 mod options;
 #[cfg(not(loom))]
 mod prefetch;
@@ -129,6 +138,8 @@ mod stop;
 mod stranded;
 #[cfg(not(loom))]
 mod table;
+#[cfg(not(loom))]
+mod tally;
 #[cfg(not(loom))]
 mod timer;
 #[cfg(not(loom))]
@@ -158,7 +169,7 @@ pub use id::{LocalPid, NodeId, Pid, Ref};
 #[cfg(not(loom))]
 pub use introspect::{
     CrashDetail, CurrentProcess, ExitEvent, ExitListener, ExitOrigin, ProcessInfo, ProcessRow,
-    Status, current_process,
+    Status, WorkerRow, WorkerStatus, current_process,
 };
 #[cfg(not(loom))]
 pub use limit::{MailboxLimit, MailboxPolicy, SendWait};
@@ -170,6 +181,8 @@ pub use message::{
 pub use names::{NAME_LEN_MAX, RegisterError};
 #[cfg(not(loom))]
 pub use node::{Group, Node, NodeGuard, NodeStartError, block_on};
+#[cfg(not(loom))]
+pub use observe::{PROCESS_QUERY_MAX, ProcessOrder, ProcessPage, ProcessQuery, QueryTooLarge};
 #[cfg(not(loom))]
 pub use options::{NodeOptions, PanicOutput};
 #[cfg(not(loom))]

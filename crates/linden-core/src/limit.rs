@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use crate::address::SendError;
+use crate::budget::{self, Try};
 use crate::call::Target;
 use crate::cell::{CellRef, Header, LIMITED, Refused};
 use crate::dead_letters::DeadLetterTarget;
@@ -262,7 +263,8 @@ impl<M: Message> Future for SendWait<'_, M> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let sending = self.get_mut();
-        if !worker::charge_or_yield(1, cx.waker()) {
+        let tries = if sending.place.is_some() { Try::Again } else { Try::First };
+        if !budget::charge_or_yield(1, tries, cx.waker()) {
             return Poll::Pending;
         }
         let letter = sending.letter.take().expect("polled until it is ready, not beyond");

@@ -18,7 +18,9 @@
 //! Order: links of one pusher are taken in the order pushed, messages and signals alike; over all pushers there is one
 //! total order, that of the successful compare-and-swaps.
 //!
-//! Absent on purpose: a length (senders would share one more cache line; the owner counts), bounds (a policy of the layer
+//! The upper 16 bits, which no address of a program has, count the links of the list, up to their most; for observers.
+//!
+//! Absent on purpose: bounds (a policy of the layer
 //! above), blocking.
 
 use std::cell::Cell;
@@ -34,6 +36,10 @@ const CLOSED: usize = 3;
 const WOKEN: usize = 0b100;
 const CLOSING: usize = CLOSED | WOKEN;
 const TAG: usize = STATE | WOKEN;
+/// The count: its place and its unit.
+const COUNT_SHIFT: u32 = 48;
+const ONE: usize = 1 << COUNT_SHIFT;
+const COUNT: usize = !(ONE - 1);
 
 /// The bits of a link whose message carries a trace or counts, and all bits of a link that are no address.
 const LINK_TRACED: usize = 0b010;
@@ -164,7 +170,7 @@ fn word(newest: *mut Link, tag: usize) -> *mut Link {
 }
 
 fn link_of(word: *mut Link) -> *mut Link {
-    word.map_addr(|addr| addr & !TAG)
+    word.map_addr(|addr| addr & !(TAG | COUNT))
 }
 
 impl MailWord {
@@ -189,11 +195,13 @@ impl MailWord {
                 _ => false,
             };
             let next_tag = if wakes { RUNNING } else { tag };
+            debug_assert_eq!(link.addr() & COUNT, 0, "an address has 48 bits");
+            let count = (current.addr() & COUNT).saturating_add(ONE) & COUNT;
             // SAFETY: the caller owns `link` until the exchange below succeeds.
             unsafe { (*link).set_next(link_of(current)) };
             match self.head.compare_exchange_weak(
                 current,
-                word(link, next_tag),
+                word(link, next_tag | count),
                 order!("mailbox_push_release", AcqRel),
                 Ordering::Relaxed,
             ) {
@@ -211,9 +219,9 @@ impl MailWord {
             let tag = current.addr() & TAG;
             let (next, wake) = match tag & STATE {
                 // A read-modify-write also when the bit is set already: it releases the waker's writes to the poll.
-                RUNNING => (word(link_of(current), RUNNING | WOKEN), Wake::Noted),
+                RUNNING => (word(current, WOKEN), Wake::Noted),
                 CLOSED => return Wake::Noted,
-                _ => (word(link_of(current), RUNNING), Wake::Schedule),
+                _ => (current.map_addr(|addr| addr & !TAG | RUNNING), Wake::Schedule),
             };
             match self.head.compare_exchange_weak(
                 current,
@@ -277,6 +285,11 @@ impl MailWord {
         let old = self.head.swap(word(ptr::null_mut(), CLOSED), Ordering::AcqRel);
         debug_assert!(old.addr() & STATE == RUNNING || old.addr() & TAG == CLOSING);
         link_of(old)
+    }
+
+    /// How many links were pushed and not taken, up to 65,535. May be old when it is read.
+    pub(crate) fn waiting(&self) -> u32 {
+        (self.head.load(Ordering::Relaxed).addr() >> COUNT_SHIFT) as u32
     }
 
     pub(crate) fn state(&self) -> MailState {

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::cell::HEAVY;
 use crate::demotion;
 use crate::fairness::Stall;
 use crate::node::{Node, NodeInner};
@@ -84,6 +85,8 @@ impl Seen {
 /// A worker, as it was seen.
 #[derive(Clone, Copy, Default)]
 struct Place {
+    /// Its thread, and what that had used of the processors.
+    charged: Option<(u32, Duration)>,
     epoch: u64,
     /// Looks in a row at which it was on duty and had begun nothing since the one before.
     still: u32,
@@ -148,9 +151,13 @@ fn look_at_places(node: &Node, seen: &mut Seen, pace: &Pace) -> bool {
     let mut stranded = false;
     for (index, (worker, place)) in places.iter().zip(&mut seen.places).enumerate() {
         let epoch = worker.epoch();
-        let stands = epoch == place.epoch && worker.duty().is_awake();
+        let is_awake = worker.duty().is_awake();
+        if is_awake {
+            charge(inner, index, place);
+        }
+        let stands = epoch == place.epoch && is_awake;
         if !stands {
-            *place = Place { epoch, ..Place::default() };
+            *place = Place { epoch, charged: place.charged, ..Place::default() };
             continue;
         }
         if worker.has_work() {
@@ -164,6 +171,21 @@ fn look_at_places(node: &Node, seen: &mut Seen, pace: &Pace) -> bool {
         }
     }
     stranded
+}
+
+/// Charges the process that a worker runs now with what its thread has used of the processors since the last look.
+fn charge(node: &NodeInner, index: usize, place: &mut Place) {
+    let worker = &node.places()[index];
+    let Some(thread) = worker.os_thread() else { return };
+    let Some(now) = demotion::processor_time(thread) else { return };
+    let before = place.charged.replace((thread, now)).filter(|(before, _)| *before == thread);
+    let used = now.saturating_sub(before.map_or(Duration::ZERO, |(_, before)| before));
+    if node.driving.is_held_by(index) {
+        return;
+    }
+    if let Some(process) = node.table.get(worker.process()) {
+        process.account.add_processor_time(used);
+    }
 }
 
 /// A worker on duty has begun nothing since the last look. Whether it was retired.
@@ -194,6 +216,9 @@ fn stands_still(node: &Node, index: usize, place: &mut Place, pace: &Pace) -> bo
     }
     inner.fairness.retired.fetch_add(1, Ordering::Relaxed);
     let kind = if computes {
+        if let Some(process) = process.and_then(|process| inner.table.get(process)) {
+            process.set_flag(HEAVY);
+        }
         let demoted = demotion::demote(thread);
         inner.fairness.demoted.fetch_add(u64::from(demoted), Ordering::Relaxed);
         Stall::Computes { demoted }

@@ -17,19 +17,20 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::{Handle, Runtime};
 
-use crate::cell::{CellRef, Header, NAMED};
+use crate::account::START_UNIT;
+use crate::cell::{CellRef, HEAVY, Header, NAMED};
 use crate::dead_letters::{DeadLetterCounts, DeadLetterReport, DeadLetters};
 use crate::duty::Duty;
 use crate::fairness::{Fairness, FairnessCounts, Stall, StallEvent};
 use crate::hook;
 use crate::id::{LocalPid, NodeId, Pid, Ref};
 use crate::idle::IdleSet;
-use crate::introspect::{ProcessInfo, ProcessRow, Status};
+use crate::introspect::ProcessRow;
 use crate::limit::MailboxLimit;
 use crate::links::IdMap;
-use crate::mailbox::MailState;
 use crate::monitor::{self, Watch};
 use crate::names::{NAME_LEN_MAX, Names, RegisterError};
+use crate::observe::status_of;
 use crate::options::NodeOptions;
 use crate::queue::Injector;
 use crate::reactor::{Driving, Reactor};
@@ -415,30 +416,6 @@ impl Node {
         self.inner().live() as usize
     }
 
-    /// A row for each process that lives, in the order of indices.
-    #[must_use]
-    pub fn processes(&self) -> Vec<ProcessRow> {
-        let inner = self.inner();
-        inner.table.iter().map(|cell| inner.row_of(&cell)).collect()
-    }
-
-    /// What a process knows of itself; `None` when it does not live here. Waits until the process runs next, so it may wait
-    /// for ever for one that is stuck: put a timeout around it.
-    pub async fn process_info(&self, pid: Pid) -> Option<ProcessInfo> {
-        let (reply, mut receiver) = reply_pair();
-        if let Some(own) = worker::current_process() {
-            // SAFETY: the process is running here.
-            let header = unsafe { own.as_ref() };
-            if header.pid() == pid {
-                // SAFETY: the process is being polled on this thread, so this is its owner, and no other reference to its
-                // parts is held across a call into this function.
-                return Some(unsafe { crate::activation::inspect(header) });
-            }
-        }
-        self.inner().signal(pid, Signal::Inspect(reply));
-        poll_fn(|cx| receiver.poll(cx)).await.ok()
-    }
-
     /// Waits for the end of a process and says why it ended; [`Reason::NoProc`] when it did not live.
     pub async fn wait_exit(&self, pid: Pid) -> Reason {
         let (reply, mut receiver) = reply_pair();
@@ -746,6 +723,7 @@ impl NodeInner {
     }
 
     pub(crate) fn row_of(&self, header: &Header) -> ProcessRow {
+        let figures = header.account.read();
         let name = header.flag(NAMED).then(|| self.names.name_of(header.local)).flatten();
         ProcessRow {
             pid: header.pid(),
@@ -753,13 +731,18 @@ impl NodeInner {
             label: header.rare().and_then(|rare| rare.label.lock().clone()),
             group: self.group_name(header),
             parent: self.parent_of(header),
-            status: match header.mail.state() {
-                MailState::Running | MailState::Dead => Status::Running,
-                MailState::WaitingForMail => Status::Waiting,
-                MailState::Suspended => Status::Suspended,
-            },
-            reductions: header.reductions.load(Ordering::Relaxed),
-            unread: header.unread.load(Ordering::Relaxed),
+            status: status_of(header),
+            reductions: figures.reductions,
+            activations: figures.activations,
+            received: figures.received,
+            sent: figures.sent,
+            unread: figures.unread,
+            mailbox_len: figures.unread.saturating_add(header.mail.waiting()),
+            mailbox_peak: figures.peak,
+            processor_time: figures.processor_time,
+            started: START_UNIT * figures.started,
+            restarts: figures.restarts,
+            is_heavy: header.flag(HEAVY),
             cell_size: header.vtable.cell_size,
             message_type: (header.vtable.ops.type_name)(),
         }

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::account::START_UNIT;
 use crate::activation::{bonds, link, take_link_down};
 use crate::address::Address;
+use crate::budget;
 use crate::cell::{Birth, CellRef, EXITING, GROUP_SHIFT, Header, NewCell, PARENT_LINKED, TRACED};
 use crate::cx::Cx;
 use crate::id::{LocalPid, Pid, Ref};
@@ -50,7 +52,7 @@ impl Node {
     {
         worker::with_here(|worker| match worker {
             Some(worker) if std::ptr::eq(worker.node(), self.inner()) => {
-                worker::charge(10);
+                budget::charge(10);
                 let spawned = &worker.remote().spawned;
                 let cell = self.spawn_on(Some(worker), parent_link, body);
                 spawned.store(spawned.load(Ordering::Relaxed) + 1, Ordering::Release);
@@ -76,6 +78,7 @@ impl Node {
                 local: LocalPid::OUTSIDE,
                 parent: LocalPid::OUTSIDE,
                 flags: 0,
+                started: 0,
             });
             life.refused_outside.fetch_add(1, Ordering::SeqCst);
             return cell.handle();
@@ -117,6 +120,11 @@ impl Node {
             parent: parent.map_or(LocalPid::OUTSIDE, |parent| parent.local),
             flags: u32::from(parent.map_or(0, Header::group)) << GROUP_SHIFT
                 | if linked { PARENT_LINKED } else { 0 },
+            started: start_of(if worker.is_some() {
+                inner.timers.now()
+            } else {
+                inner.update_clock()
+            }),
         });
         let future = body(Cx::of_cell(cell.handle()));
         let handle = cell.handle();
@@ -152,6 +160,11 @@ impl Node {
         }
         handle
     }
+}
+
+/// A tick of the node's clock, a millisecond, as accounts keep it.
+fn start_of(tick: u64) -> u32 {
+    u32::try_from(u128::from(tick) / START_UNIT.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// Whether a process that still runs drops of its own has no pid, and so no links, any more.

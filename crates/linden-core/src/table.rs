@@ -137,6 +137,26 @@ impl ProcessTable {
         Some(unsafe { CellRef::from_counted(found) })
     }
 
+    /// Passes up to `max` slots from `start` on to `each`, which may take a count of the process behind each by asking the slot
+    /// whether it is wanted. Says where to go on, if there are more slots.
+    pub(crate) fn scan(
+        &self,
+        start: usize,
+        max: usize,
+        mut each: impl FnMut(&dyn Fn(&mut dyn FnMut(&Header) -> bool) -> Option<CellRef>),
+    ) -> Option<usize> {
+        for index in start..start + max {
+            let (segment, place) = locate(u32::try_from(index).ok()?);
+            let slot = &self.segments.get(segment)?.get()?[place];
+            each(&|wanted| {
+                let found = slot.acquire(|cell| wanted(cell))?;
+                // SAFETY: the slot gave a count.
+                Some(unsafe { CellRef::from_counted(found) })
+            });
+        }
+        Some(start + max)
+    }
+
     /// Every process that lives, in the order of indices. Processes that come or go meanwhile may be missed.
     pub(crate) fn iter(&self) -> impl Iterator<Item = CellRef> {
         self.segments.iter().filter_map(OnceLock::get).flat_map(|slots| slots.iter()).filter_map(

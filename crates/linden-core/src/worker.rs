@@ -34,6 +34,7 @@ use crate::sim::ReadySet;
 use crate::spin::Spin;
 use crate::stranded::StrandedSearch;
 use crate::table::IndexCache;
+use crate::tally::Tally;
 use crate::timer::TimerEntry;
 
 /// How often in a row the LIFO slot goes before the queue.
@@ -85,6 +86,7 @@ pub(crate) struct Worker {
     current: Cell<*const Header>,
     pub(crate) messages_left: Cell<u32>,
     pub(crate) reductions_left: Cell<u32>,
+    pub(crate) tally: Tally,
     /// The process that runs has used up its budget and goes to the back.
     pub(crate) yielding: Cell<bool>,
     /// The process that runs must end; `doom` says why.
@@ -240,36 +242,6 @@ pub(crate) fn note_late_reply<T>() {
     }
 }
 
-/// Charges the process that runs here, if one does.
-pub(crate) fn charge(reductions: u32) {
-    with_here(|worker| {
-        if let Some(worker) = worker {
-            worker.reductions_left.set(worker.reductions_left.get().saturating_sub(reductions));
-        }
-    });
-}
-
-/// Charges the process that runs here, if one does, before it begins something. `false`: its budget is used up. It goes to the
-/// back of the queue when it is suspended now, and is polled again with a new one.
-#[must_use]
-pub(crate) fn charge_or_yield(reductions: u32, waker: &Waker) -> bool {
-    with_here(|worker| {
-        let Some(worker) = worker.filter(|worker| worker.runs_process()) else {
-            return true;
-        };
-        let left = worker.reductions_left.get();
-        if left == 0 {
-            worker.yielding.set(true);
-            if own_process(waker).is_none() {
-                waker.wake_by_ref();
-            }
-            return false;
-        }
-        worker.reductions_left.set(left.saturating_sub(reductions));
-        true
-    })
-}
-
 /// Drops a list of mail as taken from a mailbox.
 ///
 /// # Safety
@@ -299,6 +271,7 @@ impl Worker {
             current: Cell::new(ptr::null()),
             messages_left: Cell::new(0),
             reductions_left: Cell::new(0),
+            tally: Tally::default(),
             yielding: Cell::new(false),
             doomed: Cell::new(false),
             doom: RefCell::new(None),
@@ -566,55 +539,66 @@ impl Worker {
 
     /// Out of work: searches, then sleeps.
     fn idle(&self) {
+        let counts = &self.remote().counts;
+        counts.idle_begins(self.node().clock.elapsed());
+        let found = self.rest();
+        counts.idle_ends(self.node().clock.elapsed());
+        if let Some(task) = found {
+            self.activate(task);
+        }
+    }
+
+    /// Searches, then sleeps. What was found is to be run.
+    fn rest(&self) -> Option<NonNull<Header>> {
         let node = self.node();
         let searching = node.idle.start_search() == Search::Granted;
         if searching && let Some(task) = self.search() {
             node.idle.end_search();
             node.wake_sleeper();
-            self.activate(task);
-            return;
+            return Some(task);
         }
         if self.remote().duty().fall_asleep() == FallAsleep::Retired {
             if searching {
                 node.idle.end_search();
                 node.wake_sleeper();
             }
-            return;
+            return None;
         }
         node.idle.announce_sleep(self.index, searching);
         if node.has_visible_work() || node.has_quit() {
-            self.get_up();
-            return;
+            return self.get_up();
         }
+        self.remote().counts.parked();
         self.sleep();
         let elapsed = node.clock.elapsed();
         self.clock_pace.restart(elapsed);
         node.set_clock(elapsed);
         self.last_poll.set(elapsed);
         self.fire_due_timers();
-        self.get_up();
+        self.get_up()
     }
 
-    /// No longer one of the sleepers.
-    fn get_up(&self) {
+    /// No longer one of the sleepers. What was found for one that was woken is to be run.
+    fn get_up(&self) -> Option<NonNull<Header>> {
         let is_called = !self.node().idle.cancel_sleep(self.index);
         self.remote().duty().get_up();
         // Only now: the watch that still counted this worker as asleep might go to sleep itself.
         self.node().watch.wake();
-        if is_called {
-            self.spin.called();
-            self.search_as_woken();
+        if !is_called {
+            return None;
         }
+        self.spin.called();
+        self.search_as_woken()
     }
 
     /// Somebody woke this worker and counts on it to search.
-    fn search_as_woken(&self) {
+    fn search_as_woken(&self) -> Option<NonNull<Header>> {
         let found = self.own_task().or_else(|| self.injected_task()).or_else(|| self.steal());
         self.node().idle.end_search();
-        if let Some(task) = found {
+        if found.is_some() {
             self.node().wake_sleeper();
-            self.activate(task);
         }
+        found
     }
 
     /// Looks at every queue, for as long as [`Spin`] says, and once at least.
@@ -652,7 +636,10 @@ impl Worker {
             };
             loop {
                 match stealer.steal_batch_and_pop(queue) {
-                    Steal::Success(task) => return Some(task.0),
+                    Steal::Success(task) => {
+                        self.remote().counts.stole();
+                        return Some(task.0);
+                    }
                     Steal::Empty => break,
                     Steal::Retry => std::hint::spin_loop(),
                 }
@@ -674,6 +661,7 @@ impl Worker {
         let stealer = other.stealer.as_ref()?;
         match stealer.steal_batch_and_pop(queue) {
             Steal::Success(task) => {
+                self.remote().counts.stole();
                 // Each batch is half of what is left.
                 for _ in 1..STRANDED_BATCHES_MAX {
                     if !stealer.steal_batch(queue).is_success() {

@@ -116,12 +116,22 @@ fn a_spawn_costs_one_allocation_and_a_death_gives_it_back() {
     });
 }
 
+/// Does so much that the process's account is as large as it ever gets.
+async fn outgrow(cx: &mut Cx<Count>) {
+    for number in 0..100 {
+        cx.address().send(Count::Add(number)).expect("it lives");
+        linden_core::yield_now().await;
+        cx.recv().await;
+    }
+}
+
 // proves: SIG-09
 #[test]
 fn a_message_costs_one_allocation_that_its_reading_gives_back() {
     simulated(1, |node| async move {
         inside(&node, |mut cx: Cx<Count>| async move {
             let own = cx.address();
+            outgrow(&mut cx).await;
             let before = Counted::now();
             for number in 0..200 {
                 own.send(Count::Add(number)).expect("it lives");
@@ -163,6 +173,7 @@ fn a_receive_with_a_timeout_costs_no_allocation() {
     simulated(1, |node| async move {
         inside(&node, |mut cx: Cx<Count>| async move {
             let own = cx.address();
+            outgrow(&mut cx).await;
             own.send(Count::Add(0)).expect("it lives");
             cx.recv_timeout(Duration::from_secs(5)).await;
             let before = Counted::now();

@@ -27,9 +27,10 @@ pub use linden_core::{
     Address, Call, CallError, CrashDetail, Cx, DeadLetter, DeadLetterCounts, DeadLetterListener,
     DeadLetterReason, DeadLetterReport, DeadLetterTarget, ExitEvent, ExitListener, ExitOrigin,
     Fairness, Flush, Info, IntoReason, Mail, MailRef, MailboxLimit, MailboxPolicy, Message, Named,
-    Node, NodeId, NodeOptions, Pid, ProcessInfo, ProcessRow, Reason, Ref, Reply, Stall, StallEvent,
-    StallListener, Status, TimerRef, TraceContext, TraceContextError, block_on, current_process,
-    current_trace, reply_channel, set_trace, spawn, spawn_link, yield_now,
+    Node, NodeId, NodeOptions, PROCESS_QUERY_MAX, Pid, ProcessInfo, ProcessOrder, ProcessPage,
+    ProcessQuery, ProcessRow, QueryTooLarge, Reason, Ref, Reply, Stall, StallEvent, StallListener,
+    Status, TimerRef, TraceContext, TraceContextError, WorkerRow, WorkerStatus, block_on,
+    current_process, current_trace, reply_channel, set_trace, spawn, spawn_link, yield_now,
 };
 pub use linden_macros::{gen_server, main, test};
 pub use node::{Booted, NodeBuilder, NodeError, Ready};

@@ -133,7 +133,7 @@ async fn clients_for_whom_there_was_no_room_are_closed_by_a_drain() {
 }
 
 /// The work that the one connection has done, when it waits.
-fn work_of_connection(node: &Node) -> Option<u32> {
+fn work_of_connection(node: &Node) -> Option<u64> {
     let rows = node.processes().into_iter();
     let mut connections =
         rows.filter(|row| row.label.as_deref().is_some_and(|label| label.starts_with("http/1.1")));

@@ -630,6 +630,9 @@ async fn restart<A: Send + Sync + 'static>(
             reporter.write(SupervisorEvent::Restarted, Subject { pid: Some(pid), ..subject });
             restarts.remove(&restart.last_pid());
             restarts.insert(pid.local(), count);
+            if let Some(node) = Node::current() {
+                node.note_restarts(pid, count);
+            }
             Started::Running(pid.local())
         }
         Err(StartError::Ignored) => {

@@ -426,6 +426,9 @@ impl Process {
         let subject = Subject { child: &spec.id, restarts_in_period, ..Subject::default() };
         match guarded(|| start.start(name, restarts)).await {
             Ok(pid) => {
+                if restarts > 0 {
+                    self.cx.node().note_restarts(pid, restarts);
+                }
                 self.reporter().write(what, Subject { pid: Some(pid), ..subject });
                 Started::Running(pid.local())
             }

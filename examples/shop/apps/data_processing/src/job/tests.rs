@@ -305,17 +305,23 @@ async fn a_job_whose_client_left_before_it_began_makes_room_for_the_next_one(nod
     start_flaky(config, 0).await;
     {
         let mut begin = std::pin::pin!(Upload::begin(&node, sample().selection()));
-        // The request is sent by the first poll, and nobody waits for its answer.
+        // The request is sent by the first poll, and nobody waits for its answer, which is seldom there already.
         let waker = std::task::Waker::noop();
-        let begun = begin.as_mut().poll(&mut std::task::Context::from_waker(waker));
-        assert!(begun.is_pending());
+        let _ = begin.as_mut().poll(&mut std::task::Context::from_waker(waker));
     }
     while ended_jobs().await.is_empty() {
         tokio::task::yield_now().await;
     }
     let outcomes: Vec<_> = ended_jobs().await.into_iter().map(|job| job.outcome).collect();
     assert_eq!(outcomes, [Outcome::Abandoned]);
-    assert_eq!(ingest(&node, sample()).await, Ok(expected(sample())));
+    // A job says that it ends a little before it is gone.
+    let next = loop {
+        match ingest(&node, sample()).await {
+            Err(IngestError::Overloaded { .. }) => tokio::task::yield_now().await,
+            next => break next,
+        }
+    };
+    assert_eq!(next, Ok(expected(sample())));
 }
 
 #[linden::test]
