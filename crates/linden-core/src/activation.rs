@@ -9,17 +9,21 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use crate::cell::{self, CellRef, EXITING, Header, NAMED, PARENT_LINKED, REMOTE, TRAP_EXIT};
+use crate::bonds;
+use crate::cell::{
+    self, CellRef, EXITING, Header, NAMED, PARENT_LINKED, REAPED, REMOTE, TRAP_EXIT,
+};
 use crate::dead_letters::{DeadLetterReason, DeadLetterTarget};
 use crate::envelope::{self, SignalNode};
 use crate::hook::{drop_guarded, panic_reason, wake_guarded};
 use crate::id::Pid;
-use crate::introspect::{ExitEvent, ExitOrigin, ProcessInfo};
+use crate::introspect::{CrashDetail, ExitEvent, ExitOrigin, ProcessInfo};
 use crate::limit::Limit;
-use crate::links::Bonds;
 use crate::mailbox::{Idle, Link, LinkKind, reverse};
+use crate::node::NodeInner;
 use crate::reason::Reason;
 use crate::signal::{ExitAction, ExitVia, Info, Sender, Signal, Trap, Watcher, on_exit};
+use crate::trace::TraceContext;
 use crate::worker::{self, MESSAGES_MAX, REDUCTIONS_MAX, Worker};
 
 /// How often in one activation a process that waits for something else takes mail that pours in, before it goes to the
@@ -126,8 +130,7 @@ impl Worker {
         let header = unsafe { cell.as_ref() };
         // A receive under a waker of its own is not polled again until that one is woken: it goes on waiting meanwhile.
         // SAFETY: owned.
-        let waits_apart =
-            header.rare().is_some_and(|rare| unsafe { rare.bonds() }.recv_waker.is_some());
+        let waits_apart = header.rare().is_some_and(|rare| unsafe { rare.has_recv_waker() });
         // SAFETY: owned.
         unsafe { header.owner() }.waiting = waits_apart;
         // SAFETY: the waker does not outlive this function, the cell does.
@@ -159,6 +162,10 @@ impl Worker {
         self.in_core.set(true);
         let taken = header.mail.take();
         let mut drained = Drained { woken: taken.woken, mail: false };
+        if taken.closed {
+            // It was killed while this worker stood still, and has ended for all others.
+            self.set_doom(Reason::Killed);
+        }
         // SAFETY: taken, so it is this worker's.
         let mut next = unsafe { reverse(taken.newest) };
         let mut messages = 0;
@@ -197,7 +204,7 @@ impl Worker {
             && let Some(rare) = header.rare()
         {
             // SAFETY: owned.
-            if let Some(waker) = unsafe { rare.bonds() }.recv_waker.take() {
+            if let Some(waker) = unsafe { rare.swap_recv_waker(None) } {
                 drained.woken = true;
                 wake_guarded(waker);
             }
@@ -255,9 +262,9 @@ impl Worker {
             Signal::Exit { from, reason, via } => {
                 // LINK-02: an exit through a link that this process took down is not heard.
                 // SAFETY: owned.
-                if via == ExitVia::Link && !unsafe { unlink(header, from) } {
+                if via == ExitVia::Link && !bonds::unlink(header, from) {
                     // SAFETY: owned.
-                    unsafe { forget_unlink(header, from) };
+                    bonds::forget_unlink(header, from);
                     return None;
                 }
                 self.take_exit(header, from, reason, via)
@@ -265,21 +272,20 @@ impl Worker {
             Signal::Link { from } => {
                 // LINK-05: a link that crosses this process's unlink goes with it, as it does at the other end.
                 // SAFETY: owned.
-                if !unsafe { is_unlinking(header, from) } {
+                if !bonds::is_unlinking(header, from) {
                     // SAFETY: owned.
-                    unsafe { link(header, from) };
+                    bonds::link(header, from);
                 }
                 None
             }
             Signal::Unlink { from, id } => {
                 // SAFETY: owned.
-                unsafe { unlink(header, from) };
+                bonds::unlink(header, from);
                 self.node().signal(from, Signal::UnlinkAck { from: own, id });
                 None
             }
             Signal::UnlinkAck { from, id } => {
-                // SAFETY: owned.
-                unsafe { bonds(header) }.links.end_unlink(from, id);
+                bonds::bonds(header).links.end_unlink(from, id);
                 None
             }
             Signal::Monitor { reference, watcher } => {
@@ -288,19 +294,16 @@ impl Worker {
                 {
                     header.set_flag(REMOTE);
                 }
-                // SAFETY: owned.
-                unsafe { bonds(header) }.watchers.push((reference, watcher));
+                bonds::bonds(header).watchers.push((reference, watcher));
                 None
             }
             Signal::Demonitor { reference } => {
-                // SAFETY: owned.
-                unsafe { bonds(header) }.watchers.retain(|(watched, _)| *watched != reference);
+                bonds::forget_watcher(header, reference);
                 None
             }
             Signal::Down { reference, pid, reason } => {
                 // MON-02: a `Down` of a monitor that was taken down is not heard.
-                // SAFETY: owned.
-                unsafe { bonds(header) }.monitors.remove(&reference)?;
+                bonds::bonds(header).monitors.remove(&reference)?;
                 Some(Info::Down { reference, pid, reason })
             }
             Signal::NodeDown(node) => {
@@ -346,17 +349,12 @@ impl Worker {
     /// # Safety
     /// As for [`Worker::drain`].
     unsafe fn lose_node(&self, header: &Header, node: crate::id::NodeId) {
-        // SAFETY: owned.
-        let bonds = unsafe { bonds(header) };
-        bonds
-            .watchers
-            .retain(|(_, watcher)| !matches!(watcher, Watcher::Process(pid) if pid.node() == node));
+        let lost = bonds::lose_node(header, node);
         let mut news: Vec<Info> = Vec::new();
-        for from in bonds.links.take_of_node(node) {
+        for from in lost.links {
             news.extend(self.take_exit(header, from, Reason::NoConnection, ExitVia::Link));
         }
-        let down: Vec<_> = bonds.monitors.extract_if(|_, pid| pid.node() == node).collect();
-        news.extend(down.into_iter().map(|(reference, pid)| Info::Down {
+        news.extend(lost.monitors.into_iter().map(|(reference, pid)| Info::Down {
             reference,
             pid,
             reason: Reason::NoConnection,
@@ -382,6 +380,10 @@ impl Worker {
         let node = self.node();
         // DEATH-06: the mailbox is closed first, so that a caller that has heard of the end finds nobody.
         let flags = header.set_flag(EXITING);
+        if flags & REAPED != 0 {
+            // SAFETY: the caller's promise.
+            return unsafe { self.end_reaped(cell) };
+        }
         let left = header.mail.begin_close();
         if let Some(limit) = header.limit() {
             limit.close();
@@ -399,7 +401,12 @@ impl Worker {
             self.settle_orphans(|| second);
         }
         if !reason.is_orderly() {
-            self.report(header, flags, &reason);
+            let origin = if self.doomed.get() { ExitOrigin::Signal } else { ExitOrigin::Own };
+            // SAFETY: owned: this worker ends the process.
+            let trace = unsafe { crate::trace::trace_of(header) };
+            let detail = self.crash_detail.take();
+            let own = Own { trace, detail };
+            node.report(header, flags, &reason, origin, Some(own));
         }
         self.crash_detail.take();
         // DEATH-02: names and the pid are free before links and monitors hear of the end.
@@ -414,15 +421,12 @@ impl Worker {
         // SAFETY: owned; taken, so it is this worker's.
         unsafe { self.keep_mail(header, late) };
         // SAFETY: owned.
-        unsafe { self.tell_bonds(header, &reason) };
+        drop_guarded(header.rare().and_then(|rare| unsafe { rare.swap_recv_waker(None) }));
+        bonds::tell(header, &reason);
         // SAFETY: owned; no reference to the owner part is held.
         unsafe { worker::drain_inbox(cell, |signal| node.bounce(header.pid(), signal)) };
         self.settle_orphans(|| reason.clone());
-        self.exit_reason.take();
-        self.doomed.set(false);
-        self.doom.take();
-        self.yielding.set(false);
-        self.set_current(None);
+        self.forget_ended();
         let ended = &self.remote().ended;
         ended.store(ended.load(Ordering::Relaxed) + 1, Ordering::Release);
         // SAFETY: this worker ended the process, and does not use it again.
@@ -450,64 +454,55 @@ impl Worker {
         self.took(header, messages);
     }
 
-    fn report(&self, header: &Header, flags: u32, reason: &Reason) {
-        let node = self.node();
-        let Some(listener) = &node.options.exit_listener else {
+    /// The process is over: nothing of it is this worker's any more.
+    pub(crate) fn forget_ended(&self) {
+        self.settle_orphans(|| Reason::Killed);
+        self.exit_reason.take();
+        self.doomed.set(false);
+        self.doom.take();
+        self.yielding.set(false);
+        self.set_current(None);
+    }
+}
+
+/// What only the owner of a process can tell of its end.
+pub(crate) struct Own {
+    trace: Option<TraceContext>,
+    detail: Option<Box<CrashDetail>>,
+}
+
+impl NodeInner {
+    /// Tells the listener of an end that is not orderly. Without its `own` words the process is a zombie.
+    pub(crate) fn report(
+        &self,
+        header: &Header,
+        flags: u32,
+        reason: &Reason,
+        origin: ExitOrigin,
+        own: Option<Own>,
+    ) {
+        let Some(listener) = &self.options.exit_listener else {
             return;
         };
-        let name = (flags & NAMED != 0).then(|| node.names.name_of(header.local)).flatten();
+        let name = (flags & NAMED != 0).then(|| self.names.name_of(header.local)).flatten();
         let label = header.rare().and_then(|rare| rare.label.lock().clone());
-        let detail = self.crash_detail.take();
-        let group = node.group_name(header);
+        let group = self.group_name(header);
         let event = ExitEvent {
             pid: header.pid(),
             name: name.as_ref().map(|slot| &*slot.name),
             label: label.as_deref(),
             group: group.as_deref(),
-            parent: node.parent_of(header),
+            parent: self.parent_of(header),
             unread: header.account.read().unread,
             reason,
-            // SAFETY: owned: this worker ends the process.
-            trace: unsafe { crate::trace::trace_of(header) },
-            origin: if self.doomed.get() { ExitOrigin::Signal } else { ExitOrigin::Own },
-            detail: detail.as_deref(),
+            trace: own.as_ref().and_then(|own| own.trace),
+            origin,
+            detail: own.as_ref().and_then(|own| own.detail.as_deref()),
+            is_zombie: own.is_none(),
         };
         let told = catch_unwind(AssertUnwindSafe(|| listener.process_exited(&event)));
         if let Err(payload) = told {
             let _ = panic_reason(payload);
-        }
-    }
-
-    /// DEATH-03: links hear first, then monitors, each once.
-    ///
-    /// # Safety
-    /// This worker owns the process, which is ending.
-    unsafe fn tell_bonds(&self, header: &Header, reason: &Reason) {
-        let own = header.pid();
-        let node = self.node();
-        let exit = |to: Pid| {
-            node.signal(to, Signal::Exit { from: own, reason: reason.clone(), via: ExitVia::Link });
-        };
-        if header.flag(PARENT_LINKED) {
-            exit(Pid::new(own.node(), header.parent));
-        }
-        let Some(rare) = header.rare() else { return };
-        // SAFETY: owned.
-        let bonds = std::mem::take(unsafe { rare.bonds() });
-        drop_guarded(bonds.recv_waker);
-        bonds.links.iter(own.node()).for_each(exit);
-        for (reference, pid) in bonds.monitors {
-            node.signal(pid, Signal::Demonitor { reference });
-        }
-        for (reference, watcher) in bonds.watchers {
-            match watcher {
-                Watcher::Process(pid) => {
-                    node.signal(pid, Signal::Down { reference, pid: own, reason: reason.clone() })
-                }
-                Watcher::Slot(reply) => {
-                    reply.send(reason.clone());
-                }
-            }
         }
     }
 }
@@ -542,93 +537,6 @@ unsafe fn drop_excess(header: &Header, limit: &Limit) {
     }
 }
 
-/// The bonds of a process that this worker owns.
-///
-/// # Safety
-/// The caller owns the process and holds no other reference to its bonds.
-#[expect(
-    clippy::mut_from_ref,
-    reason = "ownership passes through the mailbox word, as an UnsafeCell's does"
-)]
-pub(crate) unsafe fn bonds(header: &Header) -> &mut Bonds {
-    // SAFETY: the caller's promise.
-    unsafe { header.rare_or_new().bonds() }
-}
-
-/// Whether `pid` is the process's parent on this node.
-fn is_parent(header: &Header, pid: Pid) -> bool {
-    pid.node() == header.node().id && pid.local() == header.parent
-}
-
-/// Adds a link to the owner's side. Says whether it is new.
-///
-/// # Safety
-/// As for [`bonds`].
-pub(crate) unsafe fn link(header: &Header, pid: Pid) -> bool {
-    if is_parent(header, pid) {
-        // SAFETY: the caller's promise.
-        unsafe { forget_unlink(header, pid) };
-        return header.set_flag(PARENT_LINKED) & PARENT_LINKED == 0;
-    }
-    if pid.node() != header.node().id {
-        header.set_flag(REMOTE);
-    }
-    // SAFETY: the caller's promise.
-    unsafe { bonds(header) }.links.add(header.node().id, pid)
-}
-
-/// Removes a link from the owner's side. Says whether it was there.
-///
-/// # Safety
-/// As for [`bonds`].
-pub(crate) unsafe fn unlink(header: &Header, pid: Pid) -> bool {
-    if is_parent(header, pid) {
-        let was = header.flag(PARENT_LINKED);
-        header.clear_flag(PARENT_LINKED);
-        return was;
-    }
-    let Some(rare) = header.rare() else {
-        return false;
-    };
-    // SAFETY: the caller's promise.
-    unsafe { rare.bonds() }.links.remove(header.node().id, pid)
-}
-
-/// Takes a link down from the owner's side, and tells the other end.
-///
-/// # Safety
-/// As for [`bonds`].
-pub(crate) unsafe fn take_link_down(header: &Header, pid: Pid) {
-    // SAFETY: the caller's promise.
-    if !unsafe { unlink(header, pid) } {
-        return;
-    }
-    // SAFETY: the caller's promise.
-    let id = unsafe { bonds(header) }.links.begin_unlink(pid);
-    let from = header.pid();
-    header.node().signal(pid, Signal::Unlink { from, id });
-}
-
-/// The other end of a link that was taken down has ended: it acknowledges nothing any more.
-///
-/// # Safety
-/// As for [`bonds`].
-unsafe fn forget_unlink(header: &Header, pid: Pid) {
-    if let Some(rare) = header.rare() {
-        // SAFETY: the caller's promise.
-        unsafe { rare.bonds() }.links.forget_unlink(pid);
-    }
-}
-
-/// Whether an unlink is under way that the other end has not acknowledged yet.
-///
-/// # Safety
-/// As for [`bonds`].
-unsafe fn is_unlinking(header: &Header, pid: Pid) -> bool {
-    // SAFETY: the caller's promise.
-    header.rare().is_some_and(|rare| unsafe { rare.bonds() }.links.is_unlinking(pid))
-}
-
 /// What the process knows of itself.
 ///
 /// # Safety
@@ -650,8 +558,7 @@ pub(crate) unsafe fn inspect(header: &Header) -> ProcessInfo {
     let mut monitors = Vec::new();
     let mut watchers = 0;
     if let Some(rare) = header.rare() {
-        // SAFETY: the caller's promise.
-        let bonds = unsafe { rare.bonds() };
+        let bonds = rare.bonds();
         links.extend(bonds.links.iter(own.node()));
         monitors.extend(bonds.monitors.iter().map(|(&reference, &pid)| (reference, pid)));
         watchers = bonds.watchers.len();

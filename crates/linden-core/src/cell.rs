@@ -51,6 +51,11 @@ pub(crate) const LIMITED: u32 = 1 << 7;
 /// The process works in a trace; `Rare` has it. Written by the owner.
 pub(crate) const TRACED: u32 = 1 << 6;
 
+/// An exit signal that cannot be trapped was sent. Set by the sender, behind the signal.
+pub(crate) const KILLED: u32 = 1 << 8;
+/// The process is dead for all others while its owner stands still in its code; see `reap.rs`. Set by the reaper.
+pub(crate) const REAPED: u32 = 1 << 9;
+
 /// The upper half of the flags: the number of the process's group. Written by the owner.
 pub(crate) const GROUP_SHIFT: u32 = 16;
 
@@ -446,17 +451,22 @@ impl CellRef {
 
     /// Puts a signal in the mailbox. Back with it when the process is dead.
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), Signal> {
+        let kills = signal.kills();
         let link = SignalNode::new(signal).into_link();
         // SAFETY: the node was just made.
-        match unsafe { self.mail.push(link.as_ptr(), LinkKind::Signal) } {
-            Push::Queued => Ok(()),
-            Push::Schedule => {
-                worker::schedule(self.header);
-                Ok(())
-            }
+        let pushed = unsafe { self.mail.push(link.as_ptr(), LinkKind::Signal) };
+        if pushed == Push::Closed {
             // SAFETY: refused, so it is still this function's.
-            Push::Closed => Err(unsafe { open_signal(link) }.signal),
+            return Err(unsafe { open_signal(link) }.signal);
         }
+        if kills {
+            self.set_flag(KILLED);
+            self.node().hurry_reaper(self.local);
+        }
+        if pushed == Push::Schedule {
+            worker::schedule(self.header);
+        }
+        Ok(())
     }
 
     /// Asks that the process be polled once more.

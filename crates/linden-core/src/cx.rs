@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::activation::{bonds, inspect, link, take_link_down};
+use crate::activation::inspect;
 use crate::address::Address;
+use crate::bonds;
 use crate::budget;
-use crate::cell::{self, CellRef, EXITING, Header, REMOTE, TRACED, TRAP_EXIT};
+use crate::cell::{self, CellRef, EXITING, Header, REAPED, REMOTE, TRACED, TRAP_EXIT};
 use crate::deadline::{self, OwnTimer};
 use crate::envelope::{Letter, SignalNode, envelope_message, open_envelope, open_signal};
-use crate::hook::panic_reason;
+use crate::hook::{drop_guarded, panic_reason};
 use crate::id::{Pid, Ref};
 use crate::inbox::Place;
 use crate::introspect::{CrashDetail, ProcessInfo};
@@ -76,6 +77,10 @@ impl<M: Message> Cx<M> {
             {
                 f(worker)
             }
+            _ if self.cell.flag(REAPED) => panic!(
+                "process {} was killed while its code ran on: for all others it has ended, and its Cx does nothing any more",
+                self.pid()
+            ),
             _ => panic!(
                 "the Cx of process {} was used outside of it: a Cx stays in its process; send the process a message instead",
                 self.pid()
@@ -220,7 +225,7 @@ impl<M: Message> Cx<M> {
             return;
         }
         // SAFETY: the process is polled here, so this is its owner, and no other reference to its bonds is held.
-        if unsafe { link(&self.cell, pid) } {
+        if bonds::link(&self.cell, pid) {
             self.cell.node().signal(pid, Signal::Link { from: self.pid() });
         }
     }
@@ -232,7 +237,7 @@ impl<M: Message> Cx<M> {
     pub fn unlink(&self, pid: Pid) {
         self.check_here();
         // SAFETY: as in `link`.
-        unsafe { take_link_down(&self.cell, pid) };
+        bonds::take_link_down(&self.cell, pid);
     }
 
     /// Monitors a process: one [`Info::Down`] tells of its end, at once when it does not live.
@@ -246,7 +251,7 @@ impl<M: Message> Cx<M> {
             self.cell.set_flag(REMOTE);
         }
         // SAFETY: as in `link`.
-        unsafe { bonds(&self.cell) }.monitors.insert(reference, pid);
+        bonds::bonds(&self.cell).monitors.insert(reference, pid);
         let watcher = Watcher::Process(self.pid());
         self.cell.node().signal(pid, Signal::Monitor { reference, watcher });
         reference
@@ -268,7 +273,7 @@ impl<M: Message> Cx<M> {
     pub fn demonitor(&self, reference: Ref, flush: Flush) {
         self.check_here();
         // SAFETY: as in `link`.
-        let monitored = unsafe { bonds(&self.cell) }.monitors.remove(&reference);
+        let monitored = bonds::bonds(&self.cell).monitors.remove(&reference);
         if let Some(pid) = monitored {
             self.cell.node().signal(pid, Signal::Demonitor { reference });
         }
@@ -348,7 +353,7 @@ impl<M: Message> Cx<M> {
         self.check_here();
         let reference = self.cell.node().new_ref();
         // SAFETY: as in `link`.
-        unsafe { bonds(&self.cell) }.watchers.push((reference, Watcher::Slot(reply)));
+        bonds::bonds(&self.cell).watchers.push((reference, Watcher::Slot(reply)));
     }
 
     /// Sends `message` to `to` after `delay`, unless it is cancelled; a dead receiver is no error. Never early.
@@ -533,7 +538,9 @@ impl<M: Message> Cx<M> {
         unsafe { self.cell.owner() }.waiting = true;
         if worker::own_process(cx.waker()).is_none() {
             // SAFETY: as above.
-            unsafe { bonds(&self.cell) }.recv_waker = Some(cx.waker().clone());
+            let before =
+                unsafe { self.cell.rare_or_new().swap_recv_waker(Some(cx.waker().clone())) };
+            drop_guarded(before);
         }
     }
 

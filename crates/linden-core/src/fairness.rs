@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::id::Pid;
+use parking_lot::Mutex;
+
+use crate::id::{LocalPid, Pid};
 use crate::introspect::ProcessRow;
 
 /// How a node keeps its workers free for others; [`crate::Node::fairness`].
@@ -17,6 +19,8 @@ pub struct Fairness {
     pub demoted: u64,
     /// Those that are still in that activation.
     pub away: usize,
+    /// Processes that were killed while their code did not give its worker back, which still runs.
+    pub zombies: usize,
     /// Workers that are owed a replacement: the operating system gave no thread, or too many are away.
     pub missing: usize,
 }
@@ -73,6 +77,10 @@ pub(crate) struct FairnessCounts {
     pub(crate) retired: AtomicU64,
     pub(crate) demoted: AtomicU64,
     pub(crate) missing: AtomicU64,
+    /// Processes that were ended by the reaper.
+    pub(crate) reaped: AtomicU64,
+    /// Those of them whose code still runs.
+    pub(crate) zombies: Mutex<Vec<LocalPid>>,
 }
 
 impl FairnessCounts {
@@ -81,6 +89,7 @@ impl FairnessCounts {
             retired: self.retired.load(Ordering::Relaxed),
             demoted: self.demoted.load(Ordering::Relaxed),
             away,
+            zombies: self.zombies.lock().len(),
             missing: usize::try_from(self.missing.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
         }
     }

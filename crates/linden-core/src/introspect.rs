@@ -190,6 +190,9 @@ pub struct ExitEvent<'a> {
     pub origin: ExitOrigin,
     /// What the process left for the report ([`crate::Cx::set_crash_detail`]).
     pub detail: Option<&'a CrashDetail>,
+    /// It was killed while its code did not give its worker back: the process has ended for all others, the code goes on, and
+    /// what it holds stays held.
+    pub is_zombie: bool,
 }
 
 /// Whose doing a process's end was.

@@ -67,6 +67,8 @@ mod activation;
 #[cfg(not(loom))]
 mod address;
 #[cfg(not(loom))]
+mod bonds;
+#[cfg(not(loom))]
 mod budget;
 #[cfg(not(loom))]
 mod call;
@@ -118,6 +120,8 @@ mod prefetch;
 mod queue;
 #[cfg(not(loom))]
 mod reactor;
+#[cfg(not(loom))]
+mod reap;
 #[cfg(not(loom))]
 mod reason;
 #[cfg(not(loom))]

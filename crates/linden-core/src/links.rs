@@ -11,7 +11,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::id::{LocalPid, NodeId, Pid, Ref};
 use crate::limit::Limit;
@@ -48,8 +48,10 @@ pub(crate) type IdSet<K> = HashSet<K, BuildHasherDefault<IdHasher>>;
 /// The rare part of a process.
 #[derive(Default)]
 pub(crate) struct Rare {
-    /// Owner only.
-    bonds: UnsafeCell<Bonds>,
+    /// The owner's, and the reaper's (`reap.rs`). Held for a look or a change, never across code of the user's.
+    bonds: Mutex<Bonds>,
+    /// A `recv` that is polled by a waker that is not the process's own (inside a `FuturesUnordered`, say). Owner only.
+    recv_waker: UnsafeCell<Option<Waker>>,
     /// The trace that the process works in, while its flag `TRACED` is set. Owner only.
     trace: UnsafeCell<Option<TraceContext>>,
     /// The mailbox's limit, once one was set.
@@ -58,19 +60,28 @@ pub(crate) struct Rare {
     pub(crate) label: Mutex<Option<Arc<str>>>,
 }
 
-// SAFETY: `bonds` and `trace` are touched by the owner alone, as the owner part of the header.
+// SAFETY: `recv_waker` and `trace` are touched by the owner alone, as the owner part of the header.
 unsafe impl Sync for Rare {}
 
 impl Rare {
+    pub(crate) fn bonds(&self) -> MutexGuard<'_, Bonds> {
+        self.bonds.lock()
+    }
+
     /// # Safety
-    /// The caller is the owner of the cell and holds no other reference to its bonds.
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "ownership passes through the mailbox word, as an UnsafeCell's does"
-    )]
-    pub(crate) unsafe fn bonds(&self) -> &mut Bonds {
+    /// The caller is the owner of the cell.
+    pub(crate) unsafe fn has_recv_waker(&self) -> bool {
         // SAFETY: the caller's promise.
-        unsafe { &mut *self.bonds.get() }
+        unsafe { &*self.recv_waker.get() }.is_some()
+    }
+
+    /// Leaves a waker for the mail to come, or takes it.
+    ///
+    /// # Safety
+    /// The caller is the owner of the cell.
+    pub(crate) unsafe fn swap_recv_waker(&self, waker: Option<Waker>) -> Option<Waker> {
+        // SAFETY: the caller's promise; no reference into it is ever kept.
+        std::mem::replace(unsafe { &mut *self.recv_waker.get() }, waker)
     }
 
     /// # Safety
@@ -96,8 +107,6 @@ pub(crate) struct Bonds {
     pub(crate) monitors: IdMap<Ref, Pid>,
     /// Who monitors this process, in the order of asking.
     pub(crate) watchers: Vec<(Ref, Watcher)>,
-    /// A `recv` that is polled by a waker that is not the process's own (inside a `FuturesUnordered`, say).
-    pub(crate) recv_waker: Option<Waker>,
 }
 
 /// The links of a process, the one to its parent left out (a flag in the header).

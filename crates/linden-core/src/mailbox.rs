@@ -1,7 +1,8 @@
 //! The mailbox word: a list that anybody pushes to, and what its owner waits for, in one atomic.
 //!
 //! Writers: any thread pushes links and sets `WOKEN`; only the owner (the one worker that runs the process) takes the list,
-//! goes idle and closes. The word is a pointer to the newest link, plus a tag in its low bits:
+//! goes idle and closes. A process that was killed while its owner stands still is closed by the reaper (`reap.rs`): its owner
+//! then finds nothing to take and cannot go idle. The word is a pointer to the newest link, plus a tag in its low bits:
 //!
 //! | tag | meaning |
 //! |---|---|
@@ -146,6 +147,8 @@ pub(crate) enum Idle {
 pub(crate) struct Taken {
     pub(crate) newest: *mut Link,
     pub(crate) woken: bool,
+    /// Somebody else has closed the mailbox and taken what was in it.
+    pub(crate) closed: bool,
 }
 
 /// What the mailbox is doing, for introspection; may be old when it is read.
@@ -242,10 +245,22 @@ impl MailWord {
 
     /// Takes the list and the woken bit. Owner only, while `RUNNING`.
     pub(crate) fn take(&self) -> Taken {
-        let old =
-            self.head.swap(word(ptr::null_mut(), RUNNING), order!("mailbox_take_acquire", AcqRel));
-        debug_assert_eq!(old.addr() & STATE, RUNNING);
-        Taken { newest: link_of(old), woken: old.addr() & WOKEN != 0 }
+        let mut old = self.head.load(Ordering::Relaxed);
+        loop {
+            if old.addr() & STATE == CLOSED && !cfg!(linden_weaken = "mailbox_take_reopens") {
+                return Taken { newest: ptr::null_mut(), woken: false, closed: true };
+            }
+            match self.head.compare_exchange_weak(
+                old,
+                word(ptr::null_mut(), RUNNING),
+                order!("mailbox_take_acquire", AcqRel),
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => break,
+                Err(now) => old = now,
+            }
+        }
+        Taken { newest: link_of(old), woken: old.addr() & WOKEN != 0, closed: false }
     }
 
     /// Goes idle, unless there is something to take. Owner only, while `RUNNING`.
@@ -273,14 +288,15 @@ impl MailWord {
             .is_ok()
     }
 
-    /// Closes for messages and takes what is there. Owner only, while `RUNNING`, once.
+    /// Closes for messages and takes what is there. While `RUNNING`, once: by the owner, or by the reaper, which has agreed with
+    /// the owner on who ends the process.
     pub(crate) fn begin_close(&self) -> *mut Link {
         let old = self.head.swap(word(ptr::null_mut(), CLOSING), Ordering::AcqRel);
         debug_assert_eq!(old.addr() & STATE, RUNNING);
         link_of(old)
     }
 
-    /// Closes for ever and takes what is left. Owner only, while `RUNNING` or closing, once.
+    /// Closes for ever and takes what is left. While `RUNNING` or closing, once, by the same.
     pub(crate) fn close(&self) -> *mut Link {
         let old = self.head.swap(word(ptr::null_mut(), CLOSED), Ordering::AcqRel);
         debug_assert!(old.addr() & STATE == RUNNING || old.addr() & TAG == CLOSING);

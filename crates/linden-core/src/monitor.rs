@@ -14,14 +14,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::cell::HEAVY;
 use crate::demotion;
 use crate::fairness::Stall;
 use crate::node::{Node, NodeInner};
+use crate::reap::reap_killed;
 
 /// How late the coarse clock may be while a worker is awake.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -43,6 +44,8 @@ const ALARMED_LOOKS: u32 = 100;
 pub(crate) struct Watch {
     /// Set while the watch sleeps without end: who starts to work must wake it.
     asleep: AtomicBool,
+    /// A process that a replaced worker runs was killed.
+    reap: AtomicBool,
     lock: Mutex<()>,
     call: Condvar,
 }
@@ -57,7 +60,13 @@ impl Watch {
         }
     }
 
-    /// Makes the watch look at once: the node ends.
+    /// Lets the watch end what was killed, before its next look.
+    pub(crate) fn ask_to_reap(&self) {
+        self.reap.store(true, Ordering::Release);
+        self.call_now();
+    }
+
+    /// Wakes the watch: the node ends, or there is something to reap.
     pub(crate) fn call_now(&self) {
         let _guard = self.lock.lock();
         self.call.notify_one();
@@ -112,8 +121,19 @@ pub(crate) fn run(node: &Node) {
             inner.watch.asleep.store(false, Ordering::Relaxed);
             seen.all_asleep = false;
         } else {
-            inner.watch.call.wait_for(&mut guard, seen.pace().look_every);
-            look(node, &mut seen);
+            let next = Instant::now() + seen.pace().look_every;
+            loop {
+                if inner.watch.reap.swap(false, Ordering::AcqRel) {
+                    let is_away = |index: usize| inner.places()[index].duty().is_retired();
+                    MutexGuard::unlocked(&mut guard, || reap_killed(node, is_away));
+                } else if inner.has_quit()
+                    || inner.watch.call.wait_until(&mut guard, next).timed_out()
+                {
+                    break;
+                }
+            }
+            // Listeners are told meanwhile, which may kill a process and so call the watch.
+            MutexGuard::unlocked(&mut guard, || look(node, &mut seen));
         }
     }
 }
@@ -131,6 +151,10 @@ fn look(node: &Node, seen: &mut Seen) {
     let pace = seen.pace();
     seen.alarm = seen.alarm.saturating_sub(1);
     let stranded = look_at_places(node, seen, pace);
+    // A place that was just begun at has not been seen yet.
+    let still =
+        |index| seen.places.get(index).is_some_and(|place: &Place| place.still >= pace.still_looks);
+    reap_killed(node, |index| inner.places()[index].duty().is_retired() || still(index));
     let driver = inner.driving.epoch();
     let left = !inner.injector.is_empty();
     if inner.idle.sleeping() > 0 && !seen.all_asleep {

@@ -563,6 +563,14 @@ impl NodeInner {
         &self.remotes[..self.places_used.load(Ordering::Acquire)]
     }
 
+    /// Lets the reaper look at once, if the process is run by a worker that was replaced.
+    pub(crate) fn hurry_reaper(&self, process: LocalPid) {
+        if self.places().iter().any(|place| place.duty().is_retired() && place.process() == process)
+        {
+            self.watch.ask_to_reap();
+        }
+    }
+
     /// A place for a successor.
     pub(crate) fn vacancy(&self) -> Option<usize> {
         self.remotes.iter().position(|place| place.duty().is_vacant())
@@ -596,7 +604,8 @@ impl NodeInner {
             self.remotes.iter().map(|worker| worker.spawned.load(Ordering::Acquire)).sum();
         let outside = self.life.spawned_outside.load(Ordering::SeqCst);
         let refused = self.life.refused_outside.load(Ordering::SeqCst);
-        (spawned + outside).saturating_sub(ended + refused)
+        let reaped = self.fairness.reaped.load(Ordering::Acquire);
+        (spawned + outside).saturating_sub(ended + reaped + refused)
     }
 
     /// The process, if the pid is of this node and it lives.

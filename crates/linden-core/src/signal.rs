@@ -116,6 +116,13 @@ pub(crate) enum Signal {
     Info(Info),
 }
 
+impl Signal {
+    /// Whether it ends its receiver, whatever that says.
+    pub(crate) fn kills(&self) -> bool {
+        matches!(self, Self::Exit { reason: Reason::Kill, via: ExitVia::Direct, .. })
+    }
+}
+
 /// What a process does with an exit signal.
 #[must_use]
 #[derive(Clone, PartialEq, Eq, Debug)]

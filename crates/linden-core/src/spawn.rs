@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use crate::account::START_UNIT;
-use crate::activation::{bonds, link, take_link_down};
 use crate::address::Address;
+use crate::bonds;
 use crate::budget;
 use crate::cell::{Birth, CellRef, EXITING, GROUP_SHIFT, Header, NewCell, PARENT_LINKED, TRACED};
 use crate::cx::Cx;
@@ -147,13 +147,13 @@ impl Node {
             }
             (Some(parent), ParentLink::Linked) => {
                 // SAFETY: the parent is the process that runs here.
-                unsafe { link(parent, Pid::new(inner.id, local)) };
+                bonds::link(parent, Pid::new(inner.id, local));
             }
             (Some(parent), ParentLink::Monitored(reference)) => {
                 // SAFETY: the parent is the process that runs here.
-                unsafe { bonds(parent) }.monitors.insert(reference, handle.pid());
+                bonds::bonds(parent).monitors.insert(reference, handle.pid());
                 // SAFETY: who makes a process is its owner until it is in a run queue.
-                let watchers = unsafe { &mut bonds(&handle).watchers };
+                let watchers = &mut bonds::bonds(&handle).watchers;
                 watchers.push((reference, Watcher::Process(parent.pid())));
             }
             _ => {}
@@ -213,7 +213,7 @@ pub fn unlink(pid: Pid) {
     // SAFETY: the process runs here.
     let own = unsafe { own.as_ref() };
     // SAFETY: it runs here and the core is not at it, so this is its owner, and no other reference to its bonds is held.
-    unsafe { take_link_down(own, pid) };
+    bonds::take_link_down(own, pid);
 }
 
 /// An index that goes back when the spawn fails.

@@ -64,8 +64,12 @@ impl Node {
         inner.life.closed.store(true, Ordering::SeqCst);
         if !self.all_ended() {
             report.killed = self.kill_all();
-            report.zombies = inner.table.iter().map(|cell| cell.pid()).collect();
         }
+        self.wait_for_zombies();
+        report.zombies = inner.table.iter().map(|cell| cell.pid()).collect();
+        let zombies = inner.fairness.zombies.lock();
+        report.zombies.extend(zombies.iter().map(|zombie| Pid::new(self.id(), *zombie)));
+        drop(zombies);
         inner.quit();
         if report.zombies.is_empty() {
             // The watch may just have started one more; it is joined before those.
@@ -105,6 +109,14 @@ impl Node {
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits for the code of processes that have ended without it.
+    fn wait_for_zombies(&self) {
+        let end = Instant::now() + KILL_WAIT;
+        while !self.inner().fairness.zombies.lock().is_empty() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

@@ -154,6 +154,17 @@ impl ExitListener for CrashReporter {
         if event.origin == ExitOrigin::Own && self.wants_detail() {
             write_crash(crash_report(event));
         }
+        if event.is_zombie {
+            tracing::warn!(
+                target: STALL,
+                pid = %event.pid,
+                name = event.name,
+                label = event.label,
+                application = event.group,
+                "killed while its code did not give its worker back: it has ended for all others, the code goes on, and what it holds \
+                 (locks, files, memory) stays held until it returns"
+            );
+        }
     }
 
     fn wants_detail(&self) -> bool {

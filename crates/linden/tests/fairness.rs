@@ -217,3 +217,67 @@ fn a_callback_that_blocks_its_thread_hinders_nobody() {
         }
     }
 }
+
+/// Computes when it is told to, for ever or until the test lets it go.
+struct Worker {
+    leash: Leash,
+}
+
+#[gen_server(name = "worker")]
+impl Worker {
+    #[cast]
+    fn compute(&mut self) {
+        self.leash.compute();
+    }
+
+    #[call]
+    fn answer(&mut self) {}
+}
+
+// proves: FAIR-07
+#[test]
+fn a_supervisor_replaces_or_stops_a_child_that_computes_without_end() {
+    let options = NodeOptions { workers: WORKERS, ..NodeOptions::default() };
+    let node = Node::start(options).expect("the system gives threads");
+    let leash = Leash::default();
+    let make = {
+        let leash = leash.clone();
+        move || Worker { leash: leash.clone() }
+    };
+    let spec = child("worker", make)
+        .shutdown(linden::supervisor::decision::Shutdown::Timeout(Duration::from_millis(20)));
+    let supervisor = Supervisor::one_for_one().intensity(10, Duration::from_secs(1)).child(spec);
+    let supervisor = node.block_on(async {
+        let _inside = node.enter();
+        supervisor.start().await.expect("it starts")
+    });
+    let worker = WorkerClient::from(linden::named_on::<Worker>(&node));
+    node.block_on(async { worker.answer().await }).expect("it answers");
+    let first = node.whereis("worker").expect("it lives");
+    // Killed by somebody, it is restarted under its name.
+    worker.compute();
+    while leash.begun.load(Ordering::SeqCst) < 1 {
+        std::thread::yield_now();
+    }
+    node.exit(first, Reason::Kill);
+    while node.whereis("worker").is_none_or(|pid| pid == first)
+        || node.block_on(async { worker.answer().await }).is_err()
+    {
+        std::thread::yield_now();
+    }
+    let second = node.whereis("worker").expect("it lives");
+    assert_ne!(first, second);
+    assert_eq!(node.process(second).expect("it lives").restarts, 1);
+    assert_eq!(node.fairness().zombies, 1);
+    // Told to stop, it does not; its supervisor kills it when its time is up.
+    worker.compute();
+    while leash.begun.load(Ordering::SeqCst) < 2 {
+        std::thread::yield_now();
+    }
+    node.block_on(async { supervisor.terminate_child("worker").await }).expect("it is stopped");
+    assert!(!node.is_alive(second));
+    assert_eq!(node.fairness().zombies, 2);
+    leash.is_off.store(true, Ordering::Relaxed);
+    let report = node.stop(Duration::from_secs(5));
+    assert!(report.zombies.is_empty(), "{report:?}");
+}

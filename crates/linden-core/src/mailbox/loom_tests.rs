@@ -249,3 +249,47 @@ fn loom_a_dying_process_refuses_messages_and_answers_signals_when_it_is_gone() {
         assert_eq!(before + meanwhile, taken.load(Ordering::Relaxed));
     });
 }
+
+#[test]
+fn loom_a_mailbox_closed_by_the_reaper_gives_its_owner_nothing() {
+    loom::model(|| {
+        let process = Process::new();
+        let sender = {
+            let process = process.clone();
+            thread::spawn(move || {
+                let (link, other) = (letter(LinkKind::Message, 1), letter(LinkKind::Signal, 2));
+                [link, other].map(|link| {
+                    let kind = if link == other { LinkKind::Signal } else { LinkKind::Message };
+                    // SAFETY: just made here.
+                    let pushed = unsafe { process.mail.push(link, kind) };
+                    assert_ne!(
+                        pushed,
+                        Push::Schedule,
+                        "a process that is run, or closed, is not due"
+                    );
+                    if pushed == Push::Closed { open(link) } else { 0 }
+                })
+            })
+        };
+        // The owner stands still in its code, and takes its mail when that returns.
+        let owner = {
+            let process = process.clone();
+            thread::spawn(move || {
+                let taken = process.mail.take();
+                let texts = read_all(taken.newest);
+                assert!(!taken.closed || texts.is_empty());
+                if taken.closed {
+                    assert!(!process.mail.try_idle(Idle::Any), "it cannot go idle");
+                }
+                texts
+            })
+        };
+        let mut found = read_all(process.mail.begin_close());
+        found.extend(read_all(process.mail.close()));
+        found.extend(owner.join().unwrap());
+        found.extend(sender.join().unwrap().into_iter().filter(|&text| text != 0));
+        found.sort_unstable();
+        assert_eq!(found, [1, 2], "each piece of mail is somebody's, once");
+        assert!(process.mail.take().closed, "it stays closed");
+    });
+}
