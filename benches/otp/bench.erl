@@ -34,6 +34,8 @@ run(pairs, _, S) -> [{rate, "msgs/s", in_process(fun() -> pairs(S) end)}];
 run(ring, _, S) -> [{hop, ns, in_process(fun() -> ring(S) end)}];
 run(spawn, _, S) -> [{rate, "1/s", in_process(fun() -> spawns(S) end)}];
 run(idle, _, S) -> [{rss_per_process, bytes, in_process(fun() -> idle(S) end)}];
+run(timers, _, S) -> [{arm_cancel, ns, in_process(fun() -> timers(S) end)}];
+run(idle_cpu, _, S) -> [{share, "%", in_process(fun() -> idle_cpu(S) end)}];
 run(restart, _, S) ->
     Times = lists:sort(in_process(fun() -> restart(S) end)),
     [{p50, us, percentile(50, Times)}, {p99, us, percentile(99, Times)}];
@@ -139,6 +141,39 @@ rss() ->
     {ok, Status} = file:read_file("/proc/self/status"),
     {match, [Kilobytes]} = re:run(Status, "VmRSS:\\s+(\\d+) kB", [{capture, [1], list}]),
     list_to_integer(Kilobytes) * 1024.
+
+%% timers
+
+timers(#{timers_armed := Armed, timers := Timers, timer_delay_ms := Delay} = S) ->
+    Kept = [erlang:start_timer(Delay, self(), none) || _ <- lists:seq(1, Armed)],
+    Each = nanoseconds_each(rounds(S, Timers, fun() -> arm_and_cancel(Timers, Delay) end)),
+    %% So that the references are kept until here.
+    Armed = length(Kept),
+    Each.
+
+arm_and_cancel(0, _) -> ok;
+arm_and_cancel(Left, Delay) ->
+    Timer = erlang:start_timer(Delay, self(), none),
+    true = is_integer(erlang:cancel_timer(Timer)),
+    arm_and_cancel(Left - 1, Delay).
+
+%% idle_cpu
+
+idle_cpu(#{waiting := Waiting, idle_ms := Ms}) ->
+    {ok, Supervisor} = bench_sup:start_link(many),
+    start_idle(Waiting, Supervisor),
+    Before = processor_ms(),
+    timer:sleep(Ms),
+    100 * (processor_ms() - Before) / Ms.
+
+%% User and system time of this OS process; the kernel's clock ticks 100 times a second.
+processor_ms() ->
+    {ok, Stat} = file:read_file("/proc/self/stat"),
+    [_, Fields] = string:split(Stat, ")", trailing),
+    Words = string:lexemes(Fields, " \n"),
+    User = binary_to_integer(lists:nth(12, Words)),
+    System = binary_to_integer(lists:nth(13, Words)),
+    (User + System) * 10.
 
 %% restart
 

@@ -51,6 +51,9 @@ struct Arguments {
     /// Scenarios to run, as `call` or `call/one_core`; all when there is none
     #[arg(value_name = "SCENARIO")]
     selections: Vec<Selection>,
+    /// Every scenario, and at the end a table of the goals with what was reached
+    #[arg(long, conflicts_with = "selections")]
+    all: bool,
     /// Systems to run
     #[arg(long, value_delimiter = ',', value_enum, value_name = "A,B", default_values_t = System::ALL.iter().copied())]
     systems: Vec<System>,
@@ -152,9 +155,11 @@ fn run_all(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let workers = arguments.size.workers();
     println!("{workers} workers, {} runs. {}", arguments.runs, table::LEGEND);
     let mut failed = Vec::new();
+    let mut verdicts = Vec::new();
     for group in groups {
         let results = run_group(&launcher, group, arguments);
         print!("{}", table::render(&results));
+        verdicts.extend(table::verdicts(&results).map(|verdict| (group, verdict)));
         if results.has_failed(System::Linden) {
             failed.push(format!("{}/{}", group.scenario, group.variant));
         }
@@ -163,6 +168,9 @@ fn run_all(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
                 writeln!(file, "{}", record.to_json())?;
             }
         }
+    }
+    if arguments.all {
+        print!("{}", table::render_verdicts(&verdicts));
     }
     // A peer that fails is a line in its table; Linden is what is tested here.
     match failed.is_empty() {
@@ -220,6 +228,9 @@ impl Launcher {
     }
 
     fn own_command(&self, group: Group, system: System) -> io::Result<Command> {
+        if let Some(servers) = group.variant.servers() {
+            return self.scale_command(servers);
+        }
         let mut command = Command::new(std::env::current_exe()?);
         command
             .args(["one", group.scenario.name(), group.variant.name(), system.name()])
@@ -229,6 +240,19 @@ impl Launcher {
         if self.size.quick {
             command.arg("--quick");
         }
+        Ok(command)
+    }
+
+    /// The program beside this one whose allocator counts.
+    fn scale_command(&self, servers: u64) -> io::Result<Command> {
+        let program = std::env::current_exe()?.with_file_name("linden-scale");
+        let servers = servers / self.size.params().scale_divisor;
+        let mut command = Command::new(program);
+        command
+            .args([&servers.max(1).to_string(), "--workers", &self.size.workers().to_string()])
+            // With huge pages the figures of small nodes would be those of the pages.
+            .env("MIMALLOC_ALLOW_THP", "0")
+            .env_remove("RUST_BACKTRACE");
         Ok(command)
     }
 }

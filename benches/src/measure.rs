@@ -33,6 +33,14 @@ pub(crate) const SPAWNS_A_ROUND: u64 = 10_000;
 /// restart of the last second is not measured with a history that no real program has.
 pub(crate) const CRASHES_A_SUPERVISOR: u64 = 100;
 
+/// Timers that are armed while `timers` is measured.
+pub(crate) const TIMERS_ARMED: u64 = 1_000_000;
+/// Timers of a round of `timers`.
+pub(crate) const TIMERS_A_ROUND: u64 = 10_000;
+/// When the timers of `timers` would fire: not while anything is measured.
+pub(crate) const TIMER_DELAY: Duration = Duration::from_secs(3600);
+/// Servers that wait for messages in `idle_cpu`.
+pub(crate) const WAITING: u64 = 1_000;
 /// From one tick of `runaway` to the next.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// Ticks of `runaway` before others begin to run beside; they do not count.
@@ -53,6 +61,10 @@ pub(crate) struct Params {
     pub(crate) crashes: u64,
     /// Ticks of `runaway`.
     pub(crate) ticks: u64,
+    /// For how long `idle_cpu` looks.
+    pub(crate) idle: Duration,
+    /// By how much fewer servers `scale` has.
+    pub(crate) scale_divisor: u64,
 }
 
 impl Params {
@@ -65,6 +77,8 @@ impl Params {
                 idle_processes: 100_000,
                 crashes: 500,
                 ticks: 1_000,
+                idle: Duration::from_secs(1),
+                scale_divisor: 100,
             }
         } else {
             Params {
@@ -73,6 +87,8 @@ impl Params {
                 idle_processes: 1_000_000,
                 crashes: 5_000,
                 ticks: 10_000,
+                idle: Duration::from_secs(10),
+                scale_divisor: 1,
             }
         }
     }
@@ -158,6 +174,25 @@ fn rss_of_status(status: &str) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
+/// What this OS process has used of the processors.
+pub(crate) fn processor_time() -> Duration {
+    let stat = fs::read_to_string("/proc/self/stat").expect("/proc is mounted");
+    Duration::from_millis(10 * ticks_of_stat(&stat).expect("the kernel reports times"))
+}
+
+/// User and system time, in ticks of the kernel's clock: 100 a second wherever Linux runs.
+fn ticks_of_stat(stat: &str) -> Option<u64> {
+    // The name stands in parentheses and may contain anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(user + system)
+}
+
+/// The figure of `idle_cpu`.
+pub(crate) fn idle_cpu_metrics(before: Duration, after: Duration, idle: Duration) -> Vec<Metric> {
+    vec![Metric::core_share(100.0 * (after - before).as_secs_f64() / idle.as_secs_f64())]
+}
+
 /// The figure of `idle`, from the memory before and after.
 pub(crate) fn idle_metrics(before: u64, after: u64, processes: u64) -> Vec<Metric> {
     vec![Metric::rss_per_process(after.saturating_sub(before) as f64 / processes as f64)]
@@ -237,6 +272,13 @@ mod tests {
         assert_eq!(rss_of_status("Name:\tx\nVmRSS:\t    2048 kB\nThreads:\t1\n"), Some(2_097_152));
         assert_eq!(rss_of_status("Name:\tx\n"), None);
         assert!(rss_bytes() > 0);
+    }
+
+    #[test]
+    fn processor_time_is_read_behind_a_name_with_a_parenthesis() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194304 1 2 3 4 25 17 0 0 20 0 3 0 99 1 2";
+        assert_eq!(ticks_of_stat(stat), Some(42));
+        assert_eq!(ticks_of_stat(""), None);
     }
 
     #[test]

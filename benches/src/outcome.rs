@@ -43,6 +43,14 @@ impl Metric {
         Metric::new("rss_per_process", "bytes", bytes)
     }
 
+    pub(crate) fn arm_cancel(nanoseconds: f64) -> Metric {
+        Metric::new("arm_cancel", "ns", nanoseconds)
+    }
+
+    pub(crate) fn core_share(percent: f64) -> Metric {
+        Metric::new("share", "%", percent)
+    }
+
     pub(crate) fn p50(microseconds: f64) -> Metric {
         Metric::new("p50", "us", microseconds)
     }

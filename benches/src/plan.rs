@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn everything_is_run_when_nothing_is_selected() {
-        assert_eq!(names(&[]).len(), 22);
+        assert_eq!(names(&[]).len(), 29);
     }
 
     #[test]

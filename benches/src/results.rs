@@ -31,7 +31,10 @@ impl Record {
 
     /// How many times better its median is than that of another record of the same metric; below 1 it is the worse one.
     pub(crate) fn times_better_than(&self, other: &Record) -> f64 {
-        if more_is_better(&self.unit) {
+        if self.median == other.median {
+            // Both may be nothing.
+            1.0
+        } else if more_is_better(&self.unit) {
             self.median / other.median
         } else {
             other.median / self.median

@@ -30,6 +30,13 @@ pub(crate) enum Scenario {
     Http,
     /// An echo each millisecond beside processes that do not give their worker back.
     Runaway,
+    /// Start and stop of many supervised servers, and what each costs.
+    Scale,
+    /// Arming a timer and taking it back, beside a million that are armed.
+    Timers,
+    /// What a system uses of a core while nothing happens.
+    #[value(name = "idle_cpu")]
+    IdleCpu,
 }
 
 impl Scenario {
@@ -44,6 +51,9 @@ impl Scenario {
         Scenario::Restart,
         Scenario::Http,
         Scenario::Runaway,
+        Scenario::Scale,
+        Scenario::Timers,
+        Scenario::IdleCpu,
     ];
 
     /// The variants in which a scenario exists; most have one.
@@ -67,6 +77,13 @@ impl Scenario {
                 Variant::Loops8,
                 Variant::Repeat4,
             ],
+            Scenario::Scale => &[
+                Variant::Servers1e3,
+                Variant::Servers1e4,
+                Variant::Servers1e5,
+                Variant::Servers1e6,
+                Variant::Servers1e7,
+            ],
             _ => &[Variant::Default],
         }
     }
@@ -78,6 +95,11 @@ impl Scenario {
             (_, System::Linden) => true,
             (Scenario::Http, system) => system == System::Axum,
             (Scenario::Runaway, system) => system == System::Otp,
+            // The peers' cost of a process is in `idle`; ten million of theirs do not fit.
+            (Scenario::Scale, _) => false,
+            (Scenario::Timers | Scenario::IdleCpu, system) => {
+                matches!(system, System::Tokio | System::Otp)
+            }
             (_, system) => system != System::Axum,
         }
     }
@@ -94,6 +116,9 @@ impl Scenario {
             Scenario::Restart => "restart",
             Scenario::Http => "http",
             Scenario::Runaway => "runaway",
+            Scenario::Scale => "scale",
+            Scenario::Timers => "timers",
+            Scenario::IdleCpu => "idle_cpu",
         }
     }
 }
@@ -105,7 +130,7 @@ impl fmt::Display for Scenario {
 }
 
 /// How the two ends of a scenario are placed; for `http` the number of connections, and whether they are under TLS; for
-/// `runaway` who runs beside.
+/// `runaway` who runs beside; for `scale` how many servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Variant {
@@ -145,6 +170,21 @@ pub(crate) enum Variant {
     Loops8,
     /// Four processes that compute for 50 ms at a time, again and again.
     Repeat4,
+    /// 1,000 servers.
+    #[value(name = "1e3")]
+    Servers1e3,
+    /// 10,000 servers.
+    #[value(name = "1e4")]
+    Servers1e4,
+    /// 100,000 servers.
+    #[value(name = "1e5")]
+    Servers1e5,
+    /// 1,000,000 servers.
+    #[value(name = "1e6")]
+    Servers1e6,
+    /// 10,000,000 servers.
+    #[value(name = "1e7")]
+    Servers1e7,
 }
 
 /// Who runs beside the echoes of `runaway`.
@@ -189,6 +229,18 @@ impl Variant {
         }
     }
 
+    /// The servers of a variant of `scale`.
+    pub(crate) fn servers(self) -> Option<u64> {
+        match self {
+            Variant::Servers1e3 => Some(1_000),
+            Variant::Servers1e4 => Some(10_000),
+            Variant::Servers1e5 => Some(100_000),
+            Variant::Servers1e6 => Some(1_000_000),
+            Variant::Servers1e7 => Some(10_000_000),
+            _ => None,
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Variant::Default => "default",
@@ -206,6 +258,11 @@ impl Variant {
             Variant::Loops4 => "loops4",
             Variant::Loops8 => "loops8",
             Variant::Repeat4 => "repeat4",
+            Variant::Servers1e3 => "1e3",
+            Variant::Servers1e4 => "1e4",
+            Variant::Servers1e5 => "1e5",
+            Variant::Servers1e6 => "1e6",
+            Variant::Servers1e7 => "1e7",
         }
     }
 }
@@ -283,11 +340,12 @@ mod tests {
     }
 
     #[test]
-    fn the_variants_of_http_and_runaway_say_what_they_are_and_no_others_do() {
+    fn the_variants_of_http_runaway_and_scale_say_what_they_are_and_no_others_do() {
         for scenario in Scenario::ALL {
             for variant in scenario.variants() {
                 assert_eq!(variant.connections().is_some(), *scenario == Scenario::Http);
                 assert_eq!(variant.beside().is_some(), *scenario == Scenario::Runaway);
+                assert_eq!(variant.servers().is_some(), *scenario == Scenario::Scale);
             }
         }
     }

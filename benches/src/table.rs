@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::goal;
+use crate::goal::{self, Verdict};
 use crate::outcome::more_is_better;
 use crate::plan::Group;
 use crate::results::{Record, Results};
@@ -70,6 +70,32 @@ fn render_goals(text: &mut String, group: Group, records: &[Record]) {
     }
 }
 
+/// The verdicts on all metrics of a group.
+pub(crate) fn verdicts(results: &Results) -> impl Iterator<Item = Verdict> + use<> {
+    let records = results.records();
+    let of_metrics = records.chunk_by(|a, b| a.metric == b.metric);
+    let verdicts: Vec<_> =
+        of_metrics.flat_map(|same_metric| goal::verdicts(results.group(), same_metric)).collect();
+    verdicts.into_iter()
+}
+
+/// The goals of all groups in one table, in Markdown.
+pub(crate) fn render_verdicts(verdicts: &[(Group, Verdict)]) -> String {
+    let mut text =
+        String::from("\n| Scenario | Metric | Goal | It is | |\n|---|---|---|---|---|\n");
+    for (group, verdict) in verdicts {
+        let Group { scenario, variant } = group;
+        let [metric, goal, is, reached] = verdict.cells();
+        line(
+            &mut text,
+            format_args!("| `{scenario}/{variant}` | `{metric}` | {goal} | {is} | {reached} |"),
+        );
+    }
+    let reached = verdicts.iter().filter(|(_, verdict)| verdict.is_reached()).count();
+    line(&mut text, format_args!("\n{reached} of {} goals are reached.", verdicts.len()));
+    text
+}
+
 /// How many times better the reference is than this record; empty when it has no figure.
 fn ratio(records: &[Record], reference: System, record: &Record) -> String {
     let reference = records.iter().find(|other| other.system == reference.name());
@@ -111,6 +137,22 @@ mod tests {
     fn row<'a>(table: &'a str, system: &str) -> Vec<&'a str> {
         let row = table.lines().find(|line| line.trim_start().starts_with(system)).unwrap();
         row.split_whitespace().collect()
+    }
+
+    #[test]
+    fn all_goals_stand_in_one_table_with_what_was_reached() {
+        let mut results = results(Scenario::Call);
+        results.add(System::Linden, vec![Metric::round_trip(50.0)]);
+        results.add(System::Tokio, vec![Metric::round_trip(200.0)]);
+        results.add(System::Otp, vec![Metric::round_trip(100.0)]);
+        let found: Vec<_> = verdicts(&results).map(|verdict| (results.group(), verdict)).collect();
+        assert_eq!(
+            render_verdicts(&found),
+            "\n| Scenario | Metric | Goal | It is | |\n|---|---|---|---|---|\n\
+             | `call/default` | `round_trip` | 3.00x of tokio | 4.00x | reached |\n\
+             | `call/default` | `round_trip` | 15.00x of otp | 2.00x | **missed** |\n\
+             \n1 of 2 goals are reached.\n"
+        );
     }
 
     #[test]

@@ -66,7 +66,8 @@ impl BenchArgs {
         let mut is_value = false;
         self.arguments.iter().map(String::as_str).filter(move |word| {
             let is_option = word.starts_with("--");
-            let takes_value = is_option && *word != "--quick" && !word.contains('=');
+            let takes_value =
+                is_option && !["--quick", "--all"].contains(word) && !word.contains('=');
             !std::mem::replace(&mut is_value, takes_value) && !is_option
         })
     }
@@ -136,6 +137,7 @@ mod tests {
             "http call",
             "--json http",
             "--quick --json http call",
+            "--all --runs 3",
         ] {
             assert!(parse(line).needs_erlang(), "{line}");
         }

@@ -41,7 +41,11 @@ pub(crate) fn run(
                 measure::silence_crashes();
                 restart(params).await?
             }
-            Scenario::Http | Scenario::Runaway => return Err(Unsupported::takes_no_part()),
+            Scenario::Http
+            | Scenario::Runaway
+            | Scenario::Scale
+            | Scenario::Timers
+            | Scenario::IdleCpu => return Err(Unsupported::takes_no_part()),
         })
     })
 }

@@ -41,6 +41,9 @@ pub(crate) fn run(
         }
         Scenario::Http => http::serve(variant, params)?,
         Scenario::Runaway => runaway::run(variant, params)?,
+        Scenario::Timers => vec![Metric::arm_cancel(timers(&node(), params))],
+        Scenario::IdleCpu => drive(&node(), idle_cpu(params)),
+        Scenario::Scale => return Err(Unsupported("is a program of its own".to_owned())),
     })
 }
 
@@ -341,6 +344,41 @@ async fn idle(params: Params) -> Vec<Metric> {
         ask(&CounterClient::from(server)).await;
     }
     measure::idle_metrics(before, measure::rss_bytes(), params.idle_processes)
+}
+
+/// In a process, for a timer is armed by one: it would send it a message.
+fn timers(node: &Node, params: Params) -> f64 {
+    let (told, figure) = linden::reply_channel();
+    node.spawn(|cx: Cx<()>| async move {
+        for _ in 0..measure::TIMERS_ARMED {
+            cx.start_timer(measure::TIMER_DELAY);
+        }
+        let mut rounds = Rounds::new(params.measure);
+        while rounds.go_on() {
+            let start = Instant::now();
+            for _ in 0..measure::TIMERS_A_ROUND {
+                let timer = cx.start_timer(measure::TIMER_DELAY);
+                assert!(cx.cancel(&timer).is_some());
+            }
+            rounds.record(measure::TIMERS_A_ROUND, start.elapsed());
+        }
+        told.send(rounds.nanoseconds_each());
+    });
+    node.block_on(figure).expect("the driver does not crash")
+}
+
+async fn idle_cpu(params: Params) -> Vec<Metric> {
+    let supervisor = DynamicSupervisor::new(|(): &()| Counter::default);
+    let supervisor = supervisor.start().await.expect("the supervisor starts");
+    let node = Node::current().expect("the driver runs on the node");
+    for _ in 0..measure::WAITING {
+        let pid = supervisor.start_child(()).await.expect("the counter starts");
+        let server = ServerRef::by_pid(&node, pid).expect("the counter lives");
+        ask(&CounterClient::from(server)).await;
+    }
+    let before = measure::processor_time();
+    tokio::time::sleep(params.idle).await;
+    measure::idle_cpu_metrics(before, measure::processor_time(), params.idle)
 }
 
 /// A counter that tells the driver of each of its incarnations, and crashes on demand.

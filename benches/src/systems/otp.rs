@@ -118,7 +118,7 @@ fn command(
     erl
 }
 
-fn sizes(params: Params) -> [(&'static str, u64); 15] {
+fn sizes(params: Params) -> [(&'static str, u64); 20] {
     [
         ("measure_ms", params.measure.as_millis() as u64),
         ("calls", measure::CALLS_A_ROUND),
@@ -133,6 +133,11 @@ fn sizes(params: Params) -> [(&'static str, u64); 15] {
         ("crashes", params.crashes),
         ("crashes_a_supervisor", measure::CRASHES_A_SUPERVISOR),
         ("ticks", params.ticks),
+        ("timers_armed", measure::TIMERS_ARMED),
+        ("timers", measure::TIMERS_A_ROUND),
+        ("timer_delay_ms", measure::TIMER_DELAY.as_millis() as u64),
+        ("waiting", measure::WAITING),
+        ("idle_ms", params.idle.as_millis() as u64),
         ("ticks_alone", measure::TICKS_ALONE),
         ("repeated_work_ms", measure::REPEATED_WORK.as_millis() as u64),
     ]

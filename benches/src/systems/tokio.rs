@@ -36,7 +36,11 @@ pub(crate) fn run(
             measure::silence_crashes();
             drive(&runtime(), restart(params))
         }
-        Scenario::Http | Scenario::Runaway => return Err(Unsupported::takes_no_part()),
+        Scenario::Timers => vec![Metric::arm_cancel(drive(&runtime(), timers(params)))],
+        Scenario::IdleCpu => drive(&runtime(), idle_cpu(params)),
+        Scenario::Http | Scenario::Runaway | Scenario::Scale => {
+            return Err(Unsupported::takes_no_part());
+        }
     })
 }
 
@@ -255,6 +259,41 @@ async fn spawn(params: Params) -> f64 {
         rounds.record(measure::SPAWNS_A_ROUND, start.elapsed());
     }
     rounds.per_second()
+}
+
+/// Arms a timer: one that nobody has polled is none yet.
+fn arm() -> std::pin::Pin<Box<tokio::time::Sleep>> {
+    let mut timer = Box::pin(tokio::time::sleep(measure::TIMER_DELAY));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(timer.as_mut().poll(&mut cx).is_pending());
+    timer
+}
+
+async fn timers(params: Params) -> f64 {
+    let armed: Vec<_> = (0..measure::TIMERS_ARMED).map(|_| arm()).collect();
+    let mut rounds = Rounds::new(params.measure);
+    while rounds.go_on() {
+        let start = Instant::now();
+        for _ in 0..measure::TIMERS_A_ROUND {
+            drop(arm());
+        }
+        rounds.record(measure::TIMERS_A_ROUND, start.elapsed());
+    }
+    drop(armed);
+    rounds.nanoseconds_each()
+}
+
+async fn idle_cpu(params: Params) -> Vec<Metric> {
+    let mut servers = Vec::new();
+    for _ in 0..measure::WAITING {
+        let (server, inbox) = mpsc::unbounded_channel();
+        tokio::spawn(counter(inbox));
+        ask(&server).await.expect("the server answers");
+        servers.push(server);
+    }
+    let before = measure::processor_time();
+    tokio::time::sleep(params.idle).await;
+    measure::idle_cpu_metrics(before, measure::processor_time(), params.idle)
 }
 
 async fn idle(params: Params) -> Vec<Metric> {

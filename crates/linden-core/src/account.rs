@@ -1,12 +1,12 @@
 //! The account of one process: what it has done, as observers read it at any time without asking it.
 //!
 //! Most processes of a large node have done next to nothing, so the account of a new one is packed into the word that leads to
-//! it: small figures, and when it was started. When one of them outgrows its bits the account moves into a box of 56 bytes, for
+//! it: small figures, and when it was started. When one of them outgrows its bits the account moves into a box of 64 bytes, for
 //! good. While it is packed the owner and the watch change it by compare-and-swap; in the box each figure has one writer.
 //! Readers hold a count of the cell, which frees the box. Figures of one reading may be of different moments.
 
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What counts as one unit of [`Figures::started`].
@@ -28,6 +28,8 @@ pub(crate) struct Figures {
     pub(crate) peak: u32,
     pub(crate) restarts: u32,
     pub(crate) processor_time: Duration,
+    /// Bytes allocated while it ran, less bytes freed.
+    pub(crate) memory: i64,
 }
 
 /// See the head of this file. Figures with bit 0 set, or a box.
@@ -47,6 +49,7 @@ struct Large {
     sent: AtomicU64,
     unread: AtomicU32,
     peak: AtomicU32,
+    memory: AtomicI64,
     /// By the watch.
     processor_nanos: AtomicU64,
 }
@@ -83,7 +86,8 @@ impl Figures {
             word |= value << shift;
             shift += bits;
         }
-        (self.restarts == 0 && self.processor_time.is_zero()).then_some(word)
+        let is_small = self.restarts == 0 && self.processor_time.is_zero() && self.memory == 0;
+        is_small.then_some(word)
     }
 
     fn unpack(word: u64) -> Self {
@@ -147,6 +151,11 @@ impl Account {
                 |large| large.ran(reductions, read, sent),
             ),
         }
+    }
+
+    /// The owner has run the process's code, which has allocated so many bytes more than it freed.
+    pub(crate) fn allocated(&self, bytes: i64) {
+        self.change(|figures| figures.memory += bytes, |large| large.allocated(bytes));
     }
 
     /// The process has used so much of a processor. The watch's.
@@ -237,6 +246,7 @@ impl Large {
             sent: AtomicU64::new(figures.sent),
             unread: AtomicU32::new(figures.unread),
             peak: AtomicU32::new(figures.peak),
+            memory: AtomicI64::new(figures.memory),
             processor_nanos: AtomicU64::new(nanos),
         }
     }
@@ -263,6 +273,10 @@ impl Large {
         }
     }
 
+    fn allocated(&self, bytes: i64) {
+        self.memory.store(self.memory.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
+    }
+
     fn add_processor_time(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.processor_nanos.fetch_add(nanos, Ordering::Relaxed);
@@ -279,6 +293,7 @@ impl Large {
             peak: self.peak.load(Ordering::Relaxed),
             restarts: self.restarts.load(Ordering::Relaxed),
             processor_time: Duration::from_nanos(self.processor_nanos.load(Ordering::Relaxed)),
+            memory: self.memory.load(Ordering::Relaxed),
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::id::Pid;
 use crate::introspect::{CrashDetail, ExitEvent, ExitOrigin, ProcessInfo};
 use crate::limit::Limit;
 use crate::mailbox::{Idle, Link, LinkKind, reverse};
+use crate::memory;
 use crate::node::NodeInner;
 use crate::reason::Reason;
 use crate::signal::{ExitAction, ExitVia, Info, Sender, Signal, Trap, Watcher, on_exit};
@@ -46,6 +47,7 @@ impl Worker {
         self.messages_left.set(MESSAGES_MAX);
         self.reductions_left.set(REDUCTIONS_MAX);
         self.tally.begin();
+        let _ = memory::take_of_process();
         let held = self.in_hand();
         // SAFETY: the task that was taken from a queue made this worker the owner.
         unsafe { self.run_owned(cell) };
@@ -107,6 +109,10 @@ impl Worker {
         let (read, sent) = (self.newly_read(), self.tally.take_sent());
         header.account.ran(used + 1, read, sent);
         self.remote().activity.sent(sent);
+        let bytes = memory::take_of_process();
+        if bytes != 0 {
+            header.account.allocated(bytes);
+        }
         self.clear_leavings();
     }
 

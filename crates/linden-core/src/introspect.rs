@@ -57,6 +57,10 @@ pub struct ProcessRow {
     pub started: Duration,
     /// How often its supervisor has restarted it.
     pub restarts: u32,
+    /// Bytes that its code has allocated less those that it has freed, its own cell not counted; `None` without a
+    /// [`CountingAllocator::per_process`](crate::CountingAllocator::per_process). A report, not a measure: what one process
+    /// allocates and another one frees stays with the first.
+    pub memory: Option<i64>,
     /// It once took so long in one activation that its worker was replaced.
     pub is_heavy: bool,
     /// Bytes of its cell: header, state and future. What they point to is not counted.

@@ -103,6 +103,8 @@ mod limit;
 #[cfg(not(loom))]
 mod links;
 #[cfg(not(loom))]
+mod memory;
+#[cfg(not(loom))]
 mod message;
 #[cfg(not(loom))]
 mod monitor;
@@ -177,6 +179,8 @@ pub use introspect::{
 };
 #[cfg(not(loom))]
 pub use limit::{MailboxLimit, MailboxPolicy, SendWait};
+#[cfg(not(loom))]
+pub use memory::{CountingAllocator, live_bytes};
 #[cfg(not(loom))]
 pub use message::{
     Codec, CodecError, EncodedMessage, Format, Message, MethodInfo, MethodKind, Payload,

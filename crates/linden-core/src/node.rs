@@ -28,6 +28,7 @@ use crate::idle::IdleSet;
 use crate::introspect::ProcessRow;
 use crate::limit::MailboxLimit;
 use crate::links::IdMap;
+use crate::memory;
 use crate::monitor::{self, Watch};
 use crate::names::{NAME_LEN_MAX, Names, RegisterError};
 use crate::observe::status_of;
@@ -751,6 +752,7 @@ impl NodeInner {
             processor_time: figures.processor_time,
             started: START_UNIT * figures.started,
             restarts: figures.restarts,
+            memory: memory::is_per_process().then_some(figures.memory),
             is_heavy: header.flag(HEAVY),
             cell_size: header.vtable.cell_size,
             message_type: (header.vtable.ops.type_name)(),

@@ -86,6 +86,8 @@ pub enum ProcessOrder {
     Restarts,
     /// By [`ProcessRow::cell_size`].
     CellSize,
+    /// By [`ProcessRow::memory`].
+    Memory,
 }
 
 /// What a search has found.
@@ -269,6 +271,7 @@ impl Entry {
             ProcessOrder::ProcessorTime => nanos(figures.processor_time),
             ProcessOrder::Started => u64::from(figures.started),
             ProcessOrder::Restarts => u64::from(figures.restarts),
+            ProcessOrder::Memory => u64::try_from(figures.memory).unwrap_or(0),
             ProcessOrder::CellSize => header.vtable.cell_size as u64,
         };
         let LocalPid { index, generation } = header.local;

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use linden_core::{
     Address, Call, CallError, Cx, Info, LocalPid, Mail, MailRef, MailboxLimit, MailboxPolicy,
-    Message, Named, Node, Pid, Reason, Reply, reply_channel,
+    Message, Named, Node, Pid, Reason, Reply, reply_channel, yield_now,
 };
 
 use super::child::{NameChoice, guarded, limited};
 use super::decision::{
-    AutoShutdown, ChildCounts, ChildRow, Draining, DynamicChildren, DynamicDone, DynamicExited,
-    DynamicNext, DynamicTerminate, DynamicTryAgain, Liveness, Report, Restart, Shutdown, Started,
-    StopVerdict, Terms,
+    AutoShutdown, ChildCounts, ChildRow, DynamicChildren, DynamicDone, DynamicExited, DynamicNext,
+    DynamicTerminate, DynamicTryAgain, Liveness, Report, Restart, Shutdown, Started, StopVerdict,
+    Terms,
 };
 use super::intensity::Intensity;
 use super::process::{SupervisorError, has_ended};
@@ -553,11 +553,12 @@ impl<A: Clone + Send + Sync + 'static> Process<A> {
             .expect("the intensity was checked");
         let mut draining = std::mem::replace(&mut self.children, none).shut_down();
         let (node, shutdown) = (self.cx.pid().node(), draining.terms().shutdown);
-        for pid in draining.waiting() {
-            self.cx.monitor(pid.on(node));
-        }
         let reason = if shutdown == Shutdown::Brutal { Reason::Kill } else { Reason::Shutdown };
-        self.tell(&draining, &reason);
+        for (told, pid) in draining.waiting().enumerate() {
+            self.cx.monitor(pid.on(node));
+            self.cx.exit(pid.on(node), reason.clone());
+            let_others_run(told).await;
+        }
         let mut limit = match shutdown {
             Shutdown::Timeout(timeout) => Some(self.cx.node().uptime().saturating_add(timeout)),
             Shutdown::Brutal | Shutdown::Infinity => None,
@@ -583,17 +584,24 @@ impl<A: Clone + Send + Sync + 'static> Process<A> {
                 }
                 Some(_) => {}
                 None => {
-                    self.tell(&draining, &Reason::Kill);
+                    for (told, pid) in draining.waiting().enumerate() {
+                        self.cx.exit(pid.on(node), Reason::Kill);
+                        let_others_run(told).await;
+                    }
                     limit = None;
                 }
             }
         }
     }
+}
 
-    fn tell(&self, draining: &Draining<LocalPid>, reason: &Reason) {
-        for pid in draining.waiting() {
-            self.cx.exit(pid.on(self.cx.pid().node()), reason.clone());
-        }
+/// Children that are told before others get their turn.
+const TOLD_AT_ONCE: usize = 256;
+
+/// One more child was told: lets others run, if they were many.
+async fn let_others_run(told: usize) {
+    if (told + 1).is_multiple_of(TOLD_AT_ONCE) {
+        yield_now().await;
     }
 }
 
