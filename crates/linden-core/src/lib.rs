@@ -103,6 +103,8 @@ mod limit;
 #[cfg(not(loom))]
 mod links;
 #[cfg(not(loom))]
+mod mailboxes;
+#[cfg(not(loom))]
 mod memory;
 #[cfg(not(loom))]
 mod message;
@@ -179,6 +181,8 @@ pub use introspect::{
 };
 #[cfg(not(loom))]
 pub use limit::{MailboxLimit, MailboxPolicy, SendWait};
+#[cfg(not(loom))]
+pub use mailboxes::{MailboxAlarm, MailboxListener, Mailboxes};
 #[cfg(not(loom))]
 pub use memory::{CountingAllocator, live_bytes};
 #[cfg(not(loom))]

@@ -21,6 +21,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::cell::HEAVY;
 use crate::demotion;
 use crate::fairness::Stall;
+use crate::mailboxes::MailboxWalk;
 use crate::node::{Node, NodeInner};
 use crate::reap::reap_killed;
 
@@ -83,6 +84,7 @@ struct Seen {
     all_asleep: bool,
     /// Looks left at which the watch is alarmed.
     alarm: u32,
+    walk: MailboxWalk,
 }
 
 impl Seen {
@@ -150,6 +152,7 @@ fn look(node: &Node, seen: &mut Seen) {
     fill_missing(node);
     let pace = seen.pace();
     seen.alarm = seen.alarm.saturating_sub(1);
+    seen.walk.go_on(inner);
     let stranded = look_at_places(node, seen, pace);
     // A place that was just begun at has not been seen yet.
     let still =

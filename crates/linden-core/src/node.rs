@@ -28,6 +28,7 @@ use crate::idle::IdleSet;
 use crate::introspect::ProcessRow;
 use crate::limit::MailboxLimit;
 use crate::links::IdMap;
+use crate::mailboxes::MailboxCounts;
 use crate::memory;
 use crate::monitor::{self, Watch};
 use crate::names::{NAME_LEN_MAX, Names, RegisterError};
@@ -66,6 +67,7 @@ pub(crate) struct NodeInner {
     /// How many of them, from the first on, have ever had a worker. Written by the watch.
     places_used: AtomicUsize,
     pub(crate) fairness: FairnessCounts,
+    pub(crate) mailboxes: MailboxCounts,
     pub(crate) driving: Driving,
     pub(crate) watch: Watch,
     pub(crate) dead_letters: DeadLetters,
@@ -229,6 +231,7 @@ impl Node {
             remotes: places.into_iter().map(Arc::new).collect(),
             places_used: AtomicUsize::new(workers),
             fairness: FairnessCounts::default(),
+            mailboxes: MailboxCounts::default(),
             driving: Driving::new(),
             watch: Watch::default(),
             dead_letters: DeadLetters::default(),

@@ -15,6 +15,7 @@ use crate::cx::yield_now;
 use crate::id::{LocalPid, Pid};
 use crate::introspect::{ProcessInfo, ProcessRow, Status, WorkerRow};
 use crate::mailbox::MailState;
+use crate::mailboxes::Mailboxes;
 use crate::node::Node;
 use crate::reply::reply_pair;
 use crate::signal::Signal;
@@ -153,6 +154,13 @@ impl Node {
     /// such process on this node.
     pub fn note_restarts(&self, pid: Pid, restarts: u32) -> bool {
         self.inner().local(pid).map(|cell| cell.account.set_restarts(restarts)).is_some()
+    }
+
+    /// What waits in all mailboxes together. Counted by the watch while a worker is awake, so some milliseconds old, and 5 ms for
+    /// each 1,024 processes that there ever were at once; on a simulated node, which has no watch, never.
+    #[must_use]
+    pub fn mailboxes(&self) -> Mailboxes {
+        self.inner().mailboxes.read(self.inner().options.mailbox_watermark)
     }
 
     /// A row for each worker, and for each place where a successor of one has ever worked.

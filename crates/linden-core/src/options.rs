@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::dead_letters::DeadLetterListener;
 use crate::fairness::StallListener;
 use crate::introspect::ExitListener;
+use crate::mailboxes::MailboxListener;
 
 /// What a panic inside a process prints besides the exit reason it makes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -33,6 +34,10 @@ pub struct NodeOptions {
     pub dead_letter_listener: Option<Arc<dyn DeadLetterListener>>,
     /// Told of each activation for which a worker was replaced.
     pub stall_listener: Option<Arc<dyn StallListener>>,
+    /// More messages than so many in all mailboxes together are an alarm; default 1,000,000. `None`: there is none.
+    pub mailbox_watermark: Option<u64>,
+    /// Told of that alarm.
+    pub mailbox_listener: Option<Arc<dyn MailboxListener>>,
     /// Which incarnation of the node this is; default: from the clock.
     pub creation: Option<u32>,
 }
@@ -47,6 +52,8 @@ impl Default for NodeOptions {
             exit_listener: None,
             dead_letter_listener: None,
             stall_listener: None,
+            mailbox_watermark: Some(1_000_000),
+            mailbox_listener: None,
             creation: None,
         }
     }
@@ -59,6 +66,7 @@ impl std::fmt::Debug for NodeOptions {
             .field("workers", &self.workers)
             .field("blocking_threads_max", &self.blocking_threads_max)
             .field("panic_output", &self.panic_output)
+            .field("mailbox_watermark", &self.mailbox_watermark)
             .finish_non_exhaustive()
     }
 }

@@ -11,8 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use linden_core::{
-    DeadLetter, DeadLetterListener, ExitEvent, ExitListener, ExitOrigin, Pid, Reason, Stall,
-    StallEvent, StallListener, current_process,
+    DeadLetter, DeadLetterListener, ExitEvent, ExitListener, ExitOrigin, MailboxAlarm,
+    MailboxListener, Pid, Reason, Stall, StallEvent, StallListener, current_process,
 };
 use tracing::Level;
 
@@ -28,6 +28,8 @@ pub(crate) const CRASH: &str = "linden::crash";
 const DEAD_LETTER: &str = "linden::dead_letter";
 /// The target of processes that do not give their worker back.
 const STALL: &str = "linden::stall";
+/// The target of mailboxes that are too long.
+const MAILBOX: &str = "linden::mailbox";
 /// A process is named again after so long.
 const STALL_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Processes that are known to have been named. When there are more, they are forgotten.
@@ -187,6 +189,31 @@ impl DeadLetterListener for DeadLetterReporter {
             trace_id = letter.trace.map(|trace| tracing::field::display(trace.trace_id_text())),
             untold = (untold > 0).then_some(untold),
             "message dropped"
+        );
+    }
+}
+
+/// Writes to the log that more messages wait on the node than its watermark says: target `linden::mailbox`, level warn.
+#[derive(Debug, Default)]
+pub struct MailboxReporter;
+
+impl MailboxListener for MailboxReporter {
+    fn above_watermark(&self, alarm: &MailboxAlarm) {
+        let longest: Vec<String> = alarm
+            .longest
+            .iter()
+            .map(|row| {
+                let who = row.name.as_deref().or(row.label.as_deref()).unwrap_or(row.message_type);
+                format!("{who} {} ({})", row.pid, row.mailbox_len)
+            })
+            .collect();
+        tracing::warn!(
+            target: MAILBOX,
+            waiting = alarm.waiting,
+            watermark = alarm.watermark,
+            longest = longest.join(", "),
+            "more messages wait on this node than its watermark says: their receivers do not keep up; limit the mailboxes of those \
+             named, or raise node.mailbox_watermark"
         );
     }
 }

@@ -21,17 +21,17 @@ mod task;
 pub use application::{Application, ApplicationKind, NoConfig};
 pub use duration::DurationExt;
 pub use error::{BoxError, StartError, Stop};
-pub use events::{CrashReporter, DeadLetterReporter, StallReporter};
+pub use events::{CrashReporter, DeadLetterReporter, MailboxReporter, StallReporter};
 pub use gen_server::{Context, GenServer, Handled, Init, ServerRef, Start, named, named_on};
 pub use linden_core::{
     Address, Call, CallError, CountingAllocator, CrashDetail, Cx, DeadLetter, DeadLetterCounts,
     DeadLetterListener, DeadLetterReason, DeadLetterReport, DeadLetterTarget, ExitEvent,
-    ExitListener, ExitOrigin, Fairness, Flush, Info, IntoReason, Mail, MailRef, MailboxLimit,
-    MailboxPolicy, Message, Named, Node, NodeId, NodeOptions, PROCESS_QUERY_MAX, Pid, ProcessInfo,
-    ProcessOrder, ProcessPage, ProcessQuery, ProcessRow, QueryTooLarge, Reason, Ref, Reply, Stall,
-    StallEvent, StallListener, Status, TimerRef, TraceContext, TraceContextError, WorkerRow,
-    WorkerStatus, block_on, current_process, current_trace, live_bytes, reply_channel, set_trace,
-    spawn, spawn_link, yield_now,
+    ExitListener, ExitOrigin, Fairness, Flush, Info, IntoReason, Mail, MailRef, MailboxAlarm,
+    MailboxLimit, MailboxListener, MailboxPolicy, Mailboxes, Message, Named, Node, NodeId,
+    NodeOptions, PROCESS_QUERY_MAX, Pid, ProcessInfo, ProcessOrder, ProcessPage, ProcessQuery,
+    ProcessRow, QueryTooLarge, Reason, Ref, Reply, Stall, StallEvent, StallListener, Status,
+    TimerRef, TraceContext, TraceContextError, WorkerRow, WorkerStatus, block_on, current_process,
+    current_trace, live_bytes, reply_channel, set_trace, spawn, spawn_link, yield_now,
 };
 pub use linden_macros::{gen_server, main, test};
 pub use node::{Booted, NodeBuilder, NodeError, Ready};

@@ -13,7 +13,7 @@ use crate::application::controller::{self, Order};
 use crate::application::order::{self, Declared};
 use crate::application::{AnyApplication, Application, StartFunction};
 use crate::config::{Config, ConfigError, LogConfig, NodeConfig};
-use crate::events::{CrashReporter, DeadLetterReporter, StallReporter};
+use crate::events::{CrashReporter, DeadLetterReporter, MailboxReporter, StallReporter};
 use crate::log;
 
 mod booted;
@@ -260,6 +260,7 @@ impl NodeBuilder {
             exit_listener: Some(Arc::new(CrashReporter)),
             dead_letter_listener: Some(Arc::new(DeadLetterReporter)),
             stall_listener: Some(Arc::new(StallReporter::default())),
+            mailbox_listener: Some(Arc::new(MailboxReporter)),
             ..NodeOptions::default()
         };
         if !options.name.contains('@') {
@@ -270,6 +271,9 @@ impl NodeBuilder {
         }
         if let Some(most) = config.blocking_threads_max {
             options.blocking_threads_max = most.get();
+        }
+        if let Some(watermark) = config.mailbox_watermark {
+            options.mailbox_watermark = Some(watermark.get());
         }
         Node::start(options).map_err(NodeError::Start)
     }

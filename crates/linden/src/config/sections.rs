@@ -2,7 +2,7 @@
 //!
 //! Lives here: their types and defaults. Plain data.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -23,6 +23,8 @@ pub struct NodeConfig {
     pub workers: Option<NonZeroUsize>,
     /// The most threads for blocking work. Absent: the core's default.
     pub blocking_threads_max: Option<NonZeroUsize>,
+    /// More messages than so many in all mailboxes together are a warning in the log. Absent: 1,000,000.
+    pub mailbox_watermark: Option<NonZeroU64>,
     /// How long a stopping node waits for its applications before it kills what is left. Default `30s`.
     #[serde(with = "duration")]
     pub shutdown_grace: Duration,
@@ -34,6 +36,7 @@ impl Default for NodeConfig {
             name: None,
             workers: None,
             blocking_threads_max: None,
+            mailbox_watermark: None,
             shutdown_grace: SHUTDOWN_GRACE_DEFAULT,
         }
     }
