@@ -38,9 +38,7 @@ pub(crate) fn link(header: &Header, pid: Pid) -> bool {
 /// Removes a link from the owner's side. Says whether it was there.
 pub(crate) fn unlink(header: &Header, pid: Pid) -> bool {
     if is_parent(header, pid) {
-        let was = header.flag(PARENT_LINKED);
-        header.clear_flag(PARENT_LINKED);
-        return was;
+        return header.clear_flag(PARENT_LINKED) & PARENT_LINKED != 0;
     }
     let Some(rare) = header.rare() else {
         return false;
@@ -94,14 +92,14 @@ pub(crate) fn lose_node(header: &Header, node: NodeId) -> Lost {
     Lost { links, monitors }
 }
 
-/// DEATH-03: tells of the process's end, links first, then monitors, each once.
+/// DEATH-03: tells of the process's end, links first, then monitors, each once: what is told is forgotten.
 pub(crate) fn tell(header: &Header, reason: &Reason) {
     let own = header.pid();
     let node = header.node();
     let exit = |to: Pid| {
         node.signal(to, Signal::Exit { from: own, reason: reason.clone(), via: ExitVia::Link });
     };
-    if header.flag(PARENT_LINKED) {
+    if header.clear_flag(PARENT_LINKED) & PARENT_LINKED != 0 {
         exit(Pid::new(own.node(), header.parent));
     }
     let Some(rare) = header.rare() else { return };

@@ -27,6 +27,7 @@ use crate::mailbox::{LinkKind, MailWord, Push, Wake};
 use crate::message::Message;
 use crate::node::{Node, NodeInner};
 use crate::prefetch::fetch_ahead;
+use crate::priority::Priority;
 use crate::reason::{IntoReason, Reason};
 use crate::signal::Signal;
 use crate::slot::Counted;
@@ -55,6 +56,8 @@ pub(crate) const TRACED: u32 = 1 << 6;
 pub(crate) const KILLED: u32 = 1 << 8;
 /// The process is dead for all others while its owner stands still in its code; see `reap.rs`. Set by the reaper.
 pub(crate) const REAPED: u32 = 1 << 9;
+
+// Bits 10 and 11: the priority; see `priority.rs`.
 
 /// The upper half of the flags: the number of the process's group. Written by the owner.
 pub(crate) const GROUP_SHIFT: u32 = 16;
@@ -264,6 +267,17 @@ impl Header {
         self.flags.load(Ordering::Relaxed) & flag != 0
     }
 
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Gives the process another priority, and says which it had.
+    pub(crate) fn set_priority(&self, priority: Priority) -> Priority {
+        let put = |flags| Some(priority.put_into(flags));
+        let before = self.flags.fetch_update(Ordering::AcqRel, Ordering::Relaxed, put);
+        Priority::of(before.unwrap_or_default())
+    }
+
     /// Sets a flag and says which flags were set before. One total order over all flags of the cell.
     pub(crate) fn set_flag(&self, flag: u32) -> u32 {
         self.flags.fetch_or(flag, Ordering::AcqRel)
@@ -280,8 +294,9 @@ impl Header {
         self.set_flag(u32::from(group) << GROUP_SHIFT);
     }
 
-    pub(crate) fn clear_flag(&self, flag: u32) {
-        self.flags.fetch_and(!flag, Ordering::AcqRel);
+    /// Clears a flag and says which flags were set before.
+    pub(crate) fn clear_flag(&self, flag: u32) -> u32 {
+        self.flags.fetch_and(!flag, Ordering::AcqRel)
     }
 
     /// The owner part.

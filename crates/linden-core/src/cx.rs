@@ -30,6 +30,7 @@ use crate::mailbox::{Link, LinkKind};
 use crate::message::Message;
 use crate::names::RegisterError;
 use crate::node::{Group, Node};
+use crate::priority::Priority;
 use crate::reason::{IntoReason, Reason};
 use crate::reply::Reply;
 use crate::signal::{ExitVia, Info, Mail, Signal, Watcher};
@@ -144,6 +145,11 @@ impl<M: Message> Cx<M> {
     pub fn set_group(&self, group: Group) {
         self.check_here();
         self.cell.set_group(group.0);
+    }
+
+    /// Gives the process another priority, and says which it had. On a simulated node it has no effect.
+    pub fn set_priority(&self, priority: Priority) -> Priority {
+        self.cell.set_priority(priority)
     }
 
     /// Limits the process's mailbox, or with `None` lifts the limit. Also before the process runs.

@@ -79,6 +79,8 @@ pub(crate) struct FairnessCounts {
     pub(crate) missing: AtomicU64,
     /// Processes that were ended by the reaper.
     pub(crate) reaped: AtomicU64,
+    /// Held while one is ended.
+    pub(crate) reaping: Mutex<()>,
     /// Those of them whose code still runs.
     pub(crate) zombies: Mutex<Vec<LocalPid>>,
 }

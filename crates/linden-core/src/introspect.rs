@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::id::{Pid, Ref};
 use crate::limit::MailboxLimit;
+use crate::priority::Priority;
 use crate::reason::Reason;
 use crate::trace::{TraceContext, current_trace};
 
@@ -61,6 +62,8 @@ pub struct ProcessRow {
     /// [`CountingAllocator::per_process`](crate::CountingAllocator::per_process). A report, not a measure: what one process
     /// allocates and another one frees stays with the first.
     pub memory: Option<i64>,
+    /// Its priority.
+    pub priority: Priority,
     /// It once took so long in one activation that its worker was replaced.
     pub is_heavy: bool,
     /// Bytes of its cell: header, state and future. What they point to is not counted.

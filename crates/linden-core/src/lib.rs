@@ -121,6 +121,8 @@ mod options;
 #[cfg(not(loom))]
 mod prefetch;
 #[cfg(not(loom))]
+mod priority;
+#[cfg(not(loom))]
 mod queue;
 #[cfg(not(loom))]
 mod reactor;
@@ -197,6 +199,8 @@ pub use node::{Group, Node, NodeGuard, NodeStartError, block_on};
 pub use observe::{PROCESS_QUERY_MAX, ProcessOrder, ProcessPage, ProcessQuery, QueryTooLarge};
 #[cfg(not(loom))]
 pub use options::{NodeOptions, PanicOutput};
+#[cfg(not(loom))]
+pub use priority::Priority;
 #[cfg(not(loom))]
 pub use reason::{ErrorInfo, IntoReason, PanicInfo, Reason};
 #[cfg(not(loom))]

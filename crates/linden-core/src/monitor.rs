@@ -159,14 +159,15 @@ fn look(node: &Node, seen: &mut Seen) {
         |index| seen.places.get(index).is_some_and(|place: &Place| place.still >= pace.still_looks);
     reap_killed(node, |index| inner.places()[index].duty().is_retired() || still(index));
     let driver = inner.driving.epoch();
-    let left = !inner.injector.is_empty();
+    let is_left = || !inner.injector.is_empty() || !inner.prioritized.is_empty();
+    let left = is_left();
     if inner.idle.sleeping() > 0 && !seen.all_asleep {
         let unserved = !inner.driving.is_held() && driver == seen.driver;
         if unserved || stranded || (left && seen.left) {
             inner.wake_any_sleeper();
         }
     }
-    seen.left = !inner.injector.is_empty();
+    seen.left = is_left();
     seen.driver = driver;
 }
 

@@ -34,6 +34,7 @@ use crate::monitor::{self, Watch};
 use crate::names::{NAME_LEN_MAX, Names, RegisterError};
 use crate::observe::status_of;
 use crate::options::NodeOptions;
+use crate::priority::{Priority, PriorityQueues};
 use crate::queue::Injector;
 use crate::reactor::{Driving, Reactor};
 use crate::reason::Reason;
@@ -61,6 +62,7 @@ pub(crate) struct NodeInner {
     pub(crate) names: Names,
     pub(crate) timers: Timers,
     pub(crate) injector: Injector,
+    pub(crate) prioritized: PriorityQueues,
     pub(crate) idle: IdleSet,
     /// Places of workers: those that the node began with, and [`SPARE_PLACES`] for successors of retired ones.
     pub(crate) remotes: Box<[Arc<Remote>]>,
@@ -227,6 +229,7 @@ impl Node {
             names: Names::default(),
             timers: Timers::new(),
             injector: Injector::default(),
+            prioritized: PriorityQueues::default(),
             idle: IdleSet::new(),
             remotes: places.into_iter().map(Arc::new).collect(),
             places_used: AtomicUsize::new(workers),
@@ -637,8 +640,23 @@ impl NodeInner {
 
     /// Makes a process runnable from outside of the node's workers.
     pub(crate) fn inject(&self, cell: std::ptr::NonNull<Header>) {
-        self.injector.push(cell);
+        if !self.push_prioritized(cell) {
+            self.injector.push(cell);
+        }
         self.wake_sleeper();
+    }
+
+    /// Puts a process in the node's queue of its priority, if that is not normal. The caller wakes a worker.
+    #[inline]
+    pub(crate) fn push_prioritized(&self, cell: std::ptr::NonNull<Header>) -> bool {
+        // SAFETY: the caller has the duty to schedule a live process.
+        let flags = unsafe { cell.as_ref() }.flags();
+        // The simulator's order is by its seed alone.
+        let is_special = Priority::is_special(flags) && !self.simulated;
+        if is_special {
+            self.prioritized.push(cell, Priority::of(flags));
+        }
+        is_special
     }
 
     /// Wakes a worker for work that others added; see [`IdleSet::sleeper_to_wake`].
@@ -665,6 +683,7 @@ impl NodeInner {
 
     pub(crate) fn has_visible_work(&self) -> bool {
         !self.injector.is_empty()
+            || !self.prioritized.is_empty()
             || self
                 .places()
                 .iter()
@@ -757,6 +776,7 @@ impl NodeInner {
             restarts: figures.restarts,
             memory: memory::is_per_process().then_some(figures.memory),
             is_heavy: header.flag(HEAVY),
+            priority: Priority::of(header.flags()),
             cell_size: header.vtable.cell_size,
             message_type: (header.vtable.ops.type_name)(),
         }

@@ -17,6 +17,7 @@ use crate::introspect::{ProcessInfo, ProcessRow, Status, WorkerRow};
 use crate::mailbox::MailState;
 use crate::mailboxes::Mailboxes;
 use crate::node::Node;
+use crate::priority::Priority;
 use crate::reply::reply_pair;
 use crate::signal::Signal;
 use crate::worker;
@@ -148,6 +149,11 @@ impl Node {
         }
         self.inner().signal(pid, Signal::Inspect(reply));
         poll_fn(|cx| receiver.poll(cx)).await.ok()
+    }
+
+    /// Gives a process another priority, from its next turn on. `false`: no such process on this node.
+    pub fn set_priority(&self, pid: Pid, priority: Priority) -> bool {
+        self.inner().local(pid).map(|cell| cell.set_priority(priority)).is_some()
     }
 
     /// Says how often a process was restarted by its supervisor before, for [`ProcessRow::restarts`]. For supervisors. `false`: no

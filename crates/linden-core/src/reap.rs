@@ -40,6 +40,7 @@ pub(crate) fn reap_killed(node: &Node, stands_still: impl Fn(usize) -> bool) {
 
 fn reap(node: &Node, process: &CellRef) {
     let inner = node.inner();
+    let _reaping = inner.fairness.reaping.lock();
     let flags = process.set_flag(EXITING | REAPED);
     if flags & EXITING != 0 {
         // Its owner is at it.
@@ -164,6 +165,8 @@ impl Worker {
         // SAFETY: owned, so it lives until its count is given back below.
         let header = unsafe { cell.as_ref() };
         let node = self.node();
+        // Its code may have returned while the reaper is at it: what comes here comes after that.
+        drop(node.fairness.reaping.lock());
         self.settle_orphans(|| Reason::Killed);
         *self.exit_reason.borrow_mut() = Some(Reason::Killed);
         // SAFETY: owned, and done once.
@@ -173,6 +176,8 @@ impl Worker {
             node.dead_letters.drop_panics.fetch_add(1, Ordering::Relaxed);
             self.settle_orphans(|| second);
         }
+        // The owner may have been at its mail when the reaper came, and have taken on more after that had told all.
+        bonds::tell(header, &Reason::Killed);
         // SAFETY: owned.
         drop_guarded(header.rare().and_then(|rare| unsafe { rare.swap_recv_waker(None) }));
         // SAFETY: owned; no reference to the owner part is held.

@@ -90,7 +90,9 @@ pub(crate) unsafe fn trace_of(header: &Header) -> Option<TraceContext> {
 pub(crate) unsafe fn give_trace(header: &Header, trace: Option<TraceContext>) {
     match trace {
         None if !header.flag(TRACED) => {}
-        None => header.clear_flag(TRACED),
+        None => {
+            header.clear_flag(TRACED);
+        }
         Some(_) => {
             // SAFETY: the caller's promise.
             unsafe { header.rare_or_new().set_trace(trace) };

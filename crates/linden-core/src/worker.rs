@@ -378,6 +378,9 @@ impl Worker {
     /// Makes a process runnable that this thread just woke: it runs next.
     pub(crate) fn push_woken(&self, cell: NonNull<Header>) {
         match &self.queue {
+            Queue::Threaded(_) if self.node().push_prioritized(cell) => {
+                self.node().wake_sleeper_soon();
+            }
             Queue::Threaded(queue) => {
                 if let Some(displaced) = self.remote().lifo.put(cell) {
                     queue.push(Task(displaced));
@@ -394,6 +397,9 @@ impl Worker {
     /// Makes a process runnable again that used up its budget: it goes to the back.
     pub(crate) fn push_back(&self, cell: NonNull<Header>) {
         match &self.queue {
+            Queue::Threaded(_) if self.node().push_prioritized(cell) => {
+                self.node().wake_sleeper_soon();
+            }
             Queue::Threaded(queue) => {
                 queue.push(Task(cell));
                 self.node().wake_sleeper_soon();
@@ -459,6 +465,11 @@ impl Worker {
         {
             return Some(task);
         }
+        if !self.node().prioritized.is_empty()
+            && let Some(task) = self.node().prioritized.pop_before_normal(tick)
+        {
+            return Some(task);
+        }
         if tick.is_multiple_of(INJECTOR_EVERY)
             && let Some(task) = self.node().injector.pop()
         {
@@ -485,8 +496,16 @@ impl Worker {
         }
     }
 
-    /// Takes a fair share of the injector: one task to run, some more for the own queue.
+    /// A task of the node's own queues, when there is none here: of the injector, or one that is not normal.
     fn injected_task(&self) -> Option<NonNull<Header>> {
+        self.injected_share().or_else(|| {
+            let prioritized = &self.node().prioritized;
+            if prioritized.is_empty() { None } else { prioritized.pop() }
+        })
+    }
+
+    /// Takes a fair share of the injector: one task to run, some more for the own queue.
+    fn injected_share(&self) -> Option<NonNull<Header>> {
         let injector = &self.node().injector;
         let Queue::Threaded(queue) = &self.queue else {
             return injector.pop();

@@ -28,10 +28,11 @@ pub use linden_core::{
     DeadLetterListener, DeadLetterReason, DeadLetterReport, DeadLetterTarget, ExitEvent,
     ExitListener, ExitOrigin, Fairness, Flush, Info, IntoReason, Mail, MailRef, MailboxAlarm,
     MailboxLimit, MailboxListener, MailboxPolicy, Mailboxes, Message, Named, Node, NodeId,
-    NodeOptions, PROCESS_QUERY_MAX, Pid, ProcessInfo, ProcessOrder, ProcessPage, ProcessQuery,
-    ProcessRow, QueryTooLarge, Reason, Ref, Reply, Stall, StallEvent, StallListener, Status,
-    TimerRef, TraceContext, TraceContextError, WorkerRow, WorkerStatus, block_on, current_process,
-    current_trace, live_bytes, reply_channel, set_trace, spawn, spawn_link, yield_now,
+    NodeOptions, PROCESS_QUERY_MAX, Pid, Priority, ProcessInfo, ProcessOrder, ProcessPage,
+    ProcessQuery, ProcessRow, QueryTooLarge, Reason, Ref, Reply, Stall, StallEvent, StallListener,
+    Status, TimerRef, TraceContext, TraceContextError, WorkerRow, WorkerStatus, block_on,
+    current_process, current_trace, live_bytes, reply_channel, set_trace, spawn, spawn_link,
+    yield_now,
 };
 pub use linden_macros::{gen_server, main, test};
 pub use node::{Booted, NodeBuilder, NodeError, Ready};

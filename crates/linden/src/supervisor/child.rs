@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linden_core::{
-    Cx, IntoReason, MailboxLimit, MailboxPolicy, Message, Node, Pid, Reason, panic_reason,
-    reply_channel,
+    Cx, IntoReason, MailboxLimit, MailboxPolicy, Message, Node, Pid, Priority, Reason,
+    panic_reason, reply_channel,
 };
 
 use super::decision::{Restart, Shutdown, Spec, Terms};
@@ -137,6 +137,14 @@ impl ChildSpec {
         self
     }
 
+    /// Gives the child's process another priority than normal, when it has started and again after each restart. Its own children
+    /// begin as normal.
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.start = Arc::new(PrioritizedChild { start: self.start, priority });
+        self
+    }
+
     /// Registers the child under this name in place of its type's.
     #[must_use]
     pub fn name(mut self, name: &str) -> Self {
@@ -163,6 +171,24 @@ impl fmt::Debug for ChildSpec {
             .field("id", &self.id)
             .field("terms", &self.terms)
             .finish_non_exhaustive()
+    }
+}
+
+/// A child whose priority is set when it has started.
+struct PrioritizedChild {
+    start: Arc<dyn StartChild>,
+    priority: Priority,
+}
+
+impl StartChild for PrioritizedChild {
+    fn start<'a>(&'a self, name: &'a NameChoice, restarts: u32) -> Starting<'a> {
+        Box::pin(async move {
+            let pid = self.start.start(name, restarts).await?;
+            if let Some(node) = Node::current() {
+                node.set_priority(pid, self.priority);
+            }
+            Ok(pid)
+        })
     }
 }
 
