@@ -1,8 +1,11 @@
 //! Whether a worker may be taken off duty: the word that it and the watch agree by.
 //!
 //! A worker that stands still in one activation is retired: another thread takes its place, and it leaves when that activation
-//! is over. It must not be retired while it sleeps, for who is asleep is woken and counted on; so the two changes, to fall
+//! is over. It must not be retired so while it sleeps, for who is asleep is woken and counted on; so the two changes, to fall
 //! asleep and to be retired, start from the same state, and one of them finds that the other was first.
+//!
+//! One that sleeps in the reactor may stand still there, in a task of a library. It is retired too, from its sleep: then the watch
+//! has taken over its place among the sleepers, and it finds that when it gets up.
 
 use crate::sync::{AtomicUsize, Ordering};
 
@@ -54,9 +57,21 @@ impl Duty {
         }
     }
 
-    /// The worker is awake again. Only itself changes the word while it sleeps.
-    pub(crate) fn get_up(&self) {
-        self.0.store(ON_DUTY, Ordering::Release);
+    /// The worker is awake again. `false`: it was retired in its sleep, and its place among the sleepers is gone.
+    #[must_use]
+    pub(crate) fn get_up(&self) -> bool {
+        if cfg!(linden_weaken = "duty_up_blind") {
+            self.0.store(ON_DUTY, Ordering::Release);
+            return true;
+        }
+        self.0.compare_exchange(ASLEEP, ON_DUTY, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Takes a worker off duty that sleeps. `false`: it has got up. The watch's, who answers for the worker's place among the
+    /// sleepers from then on.
+    #[must_use]
+    pub(crate) fn retire_asleep(&self) -> bool {
+        self.0.compare_exchange(ASLEEP, RETIRED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Takes the worker off duty. `false`: it has fallen asleep, or is off already. The watch's.
@@ -68,6 +83,10 @@ impl Duty {
     /// The worker has left nothing behind and goes.
     pub(crate) fn leave(&self) {
         self.0.store(VACANT, Ordering::Release);
+    }
+
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == ASLEEP
     }
 
     pub(crate) fn is_on_duty(&self) -> bool {
@@ -95,6 +114,22 @@ mod loom_tests {
     use loom::thread;
 
     use super::*;
+
+    #[test]
+    fn loom_a_sleeper_gets_up_or_is_retired_and_never_both() {
+        loom::model(|| {
+            let duty = Arc::new(Duty::on_duty());
+            assert_eq!(duty.fall_asleep(), FallAsleep::Granted);
+            let watch = {
+                let duty = duty.clone();
+                thread::spawn(move || duty.retire_asleep())
+            };
+            let is_up = duty.get_up();
+            let is_retired = watch.join().unwrap();
+            assert_ne!(is_up, is_retired);
+            assert_eq!(duty.is_retired(), is_retired);
+        });
+    }
 
     #[test]
     fn loom_a_worker_is_retired_or_falls_asleep_and_never_both() {

@@ -63,6 +63,9 @@ pub enum Stall {
     },
     /// It waits in the operating system: it blocks its thread.
     Blocks,
+    /// It is a task that a library has spawned on the runtime, and keeps the runtime's driver: no socket and no timer of tokio's is
+    /// served until it gives its thread back. Let it await, or move it to `tokio::task::spawn_blocking`.
+    HoldsDriver,
 }
 
 /// Told once of each activation for which a worker was replaced, by the watch's own thread: it must not block.

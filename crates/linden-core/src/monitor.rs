@@ -10,7 +10,8 @@
 //! The watch also moves the coarse clock, from which processes measure long waits (`deadline.rs`). While every worker sleeps
 //! it sleeps as well.
 //!
-//! Absent: foreign tasks. One that holds the reactor's driver inside of a sleeping worker is not seen.
+//! A task of a library that holds the driver inside of a sleeping worker (`reactor.rs`) is looked for as long as there are such
+//! tasks: the sleeper is poked now and then, and when it does not answer for [`UNANSWERED`] it is retired from its sleep.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -40,6 +41,11 @@ const CALM: Pace = Pace { look_every: Duration::from_millis(5), still_looks: 2 }
 const ALARMED: Pace = Pace { look_every: Duration::from_millis(1), still_looks: 3 };
 /// Looks that the watch stays alarmed after the last retirement.
 const ALARMED_LOOKS: u32 = 100;
+
+/// From one poke of a sleeper that drives to the next.
+const POKE_EVERY: Duration = Duration::from_millis(50);
+/// A sleeper that has not answered a poke for so long does not come back soon. The runtime polls 61 tasks before it looks.
+const UNANSWERED: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 pub(crate) struct Watch {
@@ -85,6 +91,15 @@ struct Seen {
     /// Looks left at which the watch is alarmed.
     alarm: u32,
     walk: MailboxWalk,
+    poke: Option<Poke>,
+}
+
+/// A sleeper that drives was poked.
+struct Poke {
+    holder: usize,
+    /// What it had answered until then.
+    polls: u64,
+    at: Instant,
 }
 
 impl Seen {
@@ -118,7 +133,11 @@ pub(crate) fn run(node: &Node) {
             fence(Ordering::SeqCst);
             // A worker that woke before it could see the flag is caught by the second look.
             if all_asleep(inner) && !inner.has_quit() {
-                inner.watch.call.wait(&mut guard);
+                if has_foreign_tasks(inner) {
+                    inner.watch.call.wait_for(&mut guard, UNANSWERED);
+                } else {
+                    inner.watch.call.wait(&mut guard);
+                }
             }
             inner.watch.asleep.store(false, Ordering::Relaxed);
             seen.all_asleep = false;
@@ -145,6 +164,62 @@ fn all_asleep(node: &NodeInner) -> bool {
         && node.fairness.missing.load(Ordering::Relaxed) == 0
 }
 
+fn has_foreign_tasks(node: &NodeInner) -> bool {
+    node.handle().metrics().num_alive_tasks() > 0
+}
+
+/// Whether the worker that drives in its sleep comes back when it is called.
+fn look_at_driver(node: &Node, seen: &mut Seen) {
+    let inner = node.inner();
+    let driving = &inner.driving;
+    if driving.is_stuck() {
+        // Nobody is woken by the next of the node's timers.
+        if inner.timers.next() <= inner.timers.now() {
+            inner.wake_any_sleeper();
+        }
+        return;
+    }
+    let asleep = driving.holder().filter(|&holder| inner.places()[holder].duty().is_asleep());
+    let Some(holder) = asleep.filter(|_| has_foreign_tasks(inner)) else {
+        seen.poke = None;
+        return;
+    };
+    match &seen.poke {
+        Some(poke) if poke.holder == holder && poke.polls == driving.root_polls() => {
+            if poke.at.elapsed() >= UNANSWERED {
+                let stood = poke.at.elapsed();
+                seen.poke = None;
+                retire_sleeper(node, holder, stood);
+            }
+        }
+        Some(poke) if poke.at.elapsed() < POKE_EVERY => {}
+        _ => {
+            seen.poke = Some(Poke { holder, polls: driving.root_polls(), at: Instant::now() });
+            inner.places()[holder].poke();
+        }
+    }
+}
+
+/// Begins a worker in the place of one that does not come back from its sleep in the reactor. Its thread is not demoted: all
+/// sockets wait for it.
+fn retire_sleeper(node: &Node, holder: usize, stood: Duration) {
+    let inner = node.inner();
+    let worker = &inner.places()[holder];
+    if inner.vacancy().is_none() || !worker.duty().retire_asleep() {
+        return;
+    }
+    inner.driving.set_stuck();
+    if !inner.idle.cancel_sleep(holder) {
+        // Somebody has called it, and counts on it to search.
+        inner.idle.end_search();
+    }
+    inner.fairness.retired.fetch_add(1, Ordering::Relaxed);
+    inner.fairness.missing.fetch_add(1, Ordering::Relaxed);
+    fill_missing(node);
+    inner.wake_sleeper();
+    inner.tell_stall(None, Stall::HoldsDriver, stood);
+}
+
 fn look(node: &Node, seen: &mut Seen) {
     let inner = node.inner();
     inner.update_clock();
@@ -153,6 +228,7 @@ fn look(node: &Node, seen: &mut Seen) {
     let pace = seen.pace();
     seen.alarm = seen.alarm.saturating_sub(1);
     seen.walk.go_on(inner);
+    look_at_driver(node, seen);
     let stranded = look_at_places(node, seen, pace);
     // A place that was just begun at has not been seen yet.
     let still =
@@ -238,16 +314,23 @@ fn stands_still(node: &Node, index: usize, place: &mut Place, pace: &Pace) -> bo
     if inner.vacancy().is_none() {
         return false;
     }
-    let process = (!inner.driving.is_held_by(index)).then(|| worker.process());
+    let drives = inner.driving.is_held_by(index);
+    let process = (!drives).then(|| worker.process());
     if !worker.duty().retire() {
         return false;
     }
     inner.fairness.retired.fetch_add(1, Ordering::Relaxed);
-    let kind = if computes {
+    if drives {
+        inner.driving.set_stuck();
+    }
+    let kind = if drives {
+        Stall::HoldsDriver
+    } else if computes {
         if let Some(process) = process.and_then(|process| inner.table.get(process)) {
             process.set_flag(HEAVY);
         }
-        let demoted = demotion::demote(thread);
+        // Not who holds the driver: all sockets wait for it.
+        let demoted = !drives && demotion::demote(thread);
         inner.fairness.demoted.fetch_add(u64::from(demoted), Ordering::Relaxed);
         Stall::Computes { demoted }
     } else {

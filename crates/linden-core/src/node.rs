@@ -565,6 +565,10 @@ impl NodeInner {
         self.life.quit.load(Ordering::Acquire)
     }
 
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// The places that have ever had a worker.
     pub(crate) fn places(&self) -> &[Arc<Remote>] {
         &self.remotes[..self.places_used.load(Ordering::Acquire)]
@@ -663,6 +667,8 @@ impl NodeInner {
     pub(crate) fn wake_sleeper(&self) {
         if let Some(worker) = self.idle.sleeper_to_wake() {
             self.remotes[worker].unpark();
+            // It may stand still in its sleep.
+            self.watch.wake();
         } else if self.simulated {
             self.remotes[0].unpark();
         }

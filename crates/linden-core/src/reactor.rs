@@ -4,7 +4,10 @@
 //! (`block_on`) and is woken by I/O, by a deadline of the node's wheel, or by a notice; a busy worker polls it from time to
 //! time. `block_on` of a future that is ready at once does not poll the driver, so the busy poll yields once.
 //!
-//! Foreign tasks (`tokio::spawn` by a library) run on whoever drives, outside of supervision.
+//! Foreign tasks (`tokio::spawn` by a library) run on whoever drives, outside of supervision. One that does not give its thread
+//! back holds the driver, and no other thread can serve sockets and tokio's timers until it does: they belong to the runtime that it
+//! is inside of. The watch pokes a sleeper whose runtime has such tasks, and sees by [`Driving::root_polls`] that it does not
+//! answer; another worker is begun in its place, and the node's own timers go on.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -32,6 +35,10 @@ pub(crate) struct Driving {
     holder: AtomicUsize,
     /// Counts polls: an unchanged number tells the monitor that nobody serves I/O.
     epoch: AtomicU64,
+    /// Counts how often a holder that sleeps looked what it is called for.
+    root_polls: AtomicU64,
+    /// The holder does not come back: nobody else can drive until it does.
+    is_stuck: AtomicBool,
     /// The tick until which the holder sleeps, or [`AWAKE`]. Released by the holder, acquired by who armed a timer: whoever
     /// sees the tick sees who the holder is.
     sleeps_until: AtomicU64,
@@ -46,6 +53,8 @@ impl Driving {
             held: AtomicBool::new(false),
             holder: AtomicUsize::new(0),
             epoch: AtomicU64::new(0),
+            root_polls: AtomicU64::new(0),
+            is_stuck: AtomicBool::new(false),
             sleeps_until: AtomicU64::new(AWAKE),
             alarm: Mutex::new(None),
         }
@@ -61,6 +70,7 @@ impl Driving {
     }
 
     fn release(&self) {
+        self.is_stuck.store(false, Ordering::Relaxed);
         self.held.store(false, Ordering::Release);
     }
 
@@ -70,6 +80,24 @@ impl Driving {
 
     pub(crate) fn is_held_by(&self, worker: usize) -> bool {
         self.is_held() && self.holder.load(Ordering::Relaxed) == worker
+    }
+
+    /// Who holds the driver, if somebody does.
+    pub(crate) fn holder(&self) -> Option<usize> {
+        self.is_held().then(|| self.holder.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn root_polls(&self) -> u64 {
+        self.root_polls.load(Ordering::Relaxed)
+    }
+
+    /// The holder does not come back. The watch's.
+    pub(crate) fn set_stuck(&self) {
+        self.is_stuck.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.is_held() && self.is_stuck.load(Ordering::Relaxed)
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -114,6 +142,7 @@ impl Reactor {
         let mut alarm = driving.alarm.lock().take();
         self.runtime.block_on(async {
             poll_fn(|cx| {
+                driving.root_polls.fetch_add(1, Ordering::Relaxed);
                 if worker.is_called(cx.waker()) {
                     return Poll::Ready(());
                 }
@@ -136,11 +165,9 @@ impl Reactor {
                     if sleep.as_mut().poll(cx).is_pending() {
                         return Poll::Pending;
                     }
+                    // What fires may run code of the user's: not before this worker is on duty again.
                     worker.node().update_clock();
-                    worker.fire_due_timers();
-                    if worker.is_called(cx.waker()) {
-                        return Poll::Ready(());
-                    }
+                    return Poll::Ready(());
                 }
             })
             .await;

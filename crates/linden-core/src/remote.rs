@@ -197,6 +197,13 @@ impl Remote {
             || self.stealer.as_ref().is_some_and(|queue| !queue.is_empty())
     }
 
+    /// Lets a worker that sleeps in the reactor look whether it is called.
+    pub(crate) fn poke(&self) {
+        if let Some(waker) = &*self.reactor_waker.lock() {
+            waker.wake_by_ref();
+        }
+    }
+
     /// Wakes the worker, or lets its next sleep return at once.
     pub(crate) fn unpark(&self) {
         match self.park.notify() {

@@ -433,6 +433,8 @@ impl Worker {
         self.settle_hand();
         if self.remote().duty().is_retired() {
             self.hand_over();
+            // If this one held the driver, those who fell asleep meanwhile lie elsewhere: one of them has to take it.
+            self.node().wake_any_sleeper();
         }
     }
 
@@ -537,12 +539,18 @@ impl Worker {
         Maintained::WithLook
     }
 
+    fn are_timers_due(&self) -> bool {
+        self.node().timers.now() >= self.node().timers.next()
+    }
+
     /// Fires what is due. Never runs user code but drops of messages to dead processes.
     pub(crate) fn fire_due_timers(&self) {
-        let now = self.node().timers.now();
-        if now < self.node().timers.next() {
+        if !self.are_timers_due() {
             return;
         }
+        let now = self.node().timers.now();
+        // Whose code it is that may run now is not known.
+        self.remote().activity.process.store(0, Ordering::Relaxed);
         // Firing can arm and so come here again: the buffer is taken, not borrowed.
         let mut due = self.due.take();
         self.node().timers.take_due(now, &mut due);
@@ -593,14 +601,24 @@ impl Worker {
         self.clock_pace.restart(elapsed);
         node.set_clock(elapsed);
         self.last_poll.set(elapsed);
+        let found = self.get_up();
+        if !self.are_timers_due() {
+            return found;
+        }
+        // It waits where others find it: what fires may take long.
+        if let Some(task) = found {
+            self.push_back(task);
+        }
         self.fire_due_timers();
-        self.get_up()
+        None
     }
 
     /// No longer one of the sleepers. What was found for one that was woken is to be run.
     fn get_up(&self) -> Option<NonNull<Header>> {
+        if !self.remote().duty().get_up() {
+            return None;
+        }
         let is_called = !self.node().idle.cancel_sleep(self.index);
-        self.remote().duty().get_up();
         // Only now: the watch that still counted this worker as asleep might go to sleep itself.
         self.node().watch.wake();
         if !is_called {

@@ -319,3 +319,119 @@ fn processes_that_chatter_without_end_hinder_nobody() {
     assert!(hears.try_recv().is_err(), "nobody stood still");
     node.stop(Duration::from_secs(5));
 }
+
+/// Waits for the listener to be told of a task that holds the driver.
+fn await_held(hears: &std::sync::mpsc::Receiver<StallEvent>) {
+    let event = hears.recv().expect("the node lives");
+    assert_eq!((event.pid, event.kind), (None, Stall::HoldsDriver), "{event:?}");
+}
+
+/// Spawned by a process, or from outside while every worker sleeps.
+#[derive(Clone, Copy, Debug)]
+enum From {
+    Process,
+    Outside,
+}
+
+// proves: FAIR-08
+#[test]
+fn beside_a_task_of_a_library_that_holds_the_driver_processes_and_their_timers_go_on() {
+    for (from, blocks) in [
+        (From::Process, false),
+        (From::Process, true),
+        (From::Outside, false),
+        (From::Outside, true),
+    ] {
+        let (node, hears) = node();
+        let echo = echo(&node);
+        let leash = Leash::default();
+        let of_task = leash.clone();
+        let task = async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            if blocks {
+                of_task.begun.fetch_add(1, Ordering::SeqCst);
+                while !of_task.is_off.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            } else {
+                of_task.run();
+            }
+        };
+        match from {
+            From::Outside => drop(node.runtime().spawn(task)),
+            From::Process => {
+                node.spawn(|_: Cx<()>| async move { drop(tokio::spawn(task)) });
+            }
+        }
+        leash.until_begun(1);
+        // Each of these wakes somebody, who may be the one that does not come back.
+        for count in 1..=20 {
+            assert_eq!(ask(&node, &echo), count, "{from:?} {blocks}");
+        }
+        await_held(&hears);
+        for count in 21..=40 {
+            assert_eq!(ask(&node, &echo), count, "{from:?} {blocks}");
+        }
+        // The node's own timers: of a process, and a call's.
+        let (told, heard) = linden_core::reply_channel();
+        node.spawn(|mut cx: Cx<()>| async move {
+            cx.start_timer(Duration::from_millis(3));
+            cx.recv().await;
+            told.send(());
+        });
+        assert_eq!(node.block_on(heard), Ok(()));
+        let never = node.spawn(|mut cx: Cx<Ask>| async move {
+            let asked = cx.recv().await;
+            cx.recv().await;
+            drop(asked);
+        });
+        let (told, heard) = linden_core::reply_channel();
+        node.spawn(move |_: Cx<()>| async move {
+            told.send(never.call(Ask).timeout(Duration::from_millis(3)).await);
+        });
+        assert_eq!(node.block_on(heard), Ok(Err(linden_core::CallError::Timeout)));
+        leash.let_end();
+        // The runtime is served again.
+        await_timer(&node);
+        while node.fairness().away > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(ask(&node, &echo), 41);
+        node.stop(Duration::from_secs(1));
+    }
+}
+
+/// A message whose copies take long.
+struct Copied(Leash);
+
+impl Message for Copied {}
+
+impl Clone for Copied {
+    fn clone(&self) -> Self {
+        self.0.run();
+        Self(self.0.clone())
+    }
+}
+
+// proves: FAIR-01
+#[test]
+fn a_repeated_message_whose_copy_computes_without_end_hinders_nobody() {
+    let (node, hears) = node();
+    let echo = echo(&node);
+    let leash = Leash::default();
+    let heavy = Copied(leash.clone());
+    node.spawn(|mut cx: Cx<Copied>| async move {
+        cx.send_interval(&cx.address(), Duration::from_millis(1), heavy);
+        while let Mail::Msg(_) = cx.recv().await {}
+    });
+    leash.until_begun(1);
+    for count in 1..=20 {
+        assert_eq!(ask(&node, &echo), count);
+    }
+    await_timer(&node);
+    let event = hears.recv().expect("the node lives");
+    assert_eq!(event.pid, None, "{event:?}");
+    assert!(matches!(event.kind, Stall::Computes { .. }), "{event:?}");
+    leash.let_end();
+    node.stop(Duration::from_secs(1));
+}

@@ -250,6 +250,9 @@ impl StallListener for StallReporter {
         let (does, demoted) = match event.kind {
             Stall::Computes { demoted } => ("computes", Some(demoted)),
             Stall::Blocks => ("blocks its thread", None),
+            Stall::HoldsDriver => {
+                ("holds the runtime's driver: no socket is served until it awaits", None)
+            }
             _ => ("stands still", None),
         };
         tracing::warn!(

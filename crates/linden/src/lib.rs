@@ -56,6 +56,7 @@ mod guide {
         CallingServices: "3-calling-services",
         Configuration: "4-configuration",
         Testing: "5-testing",
+        LimitsAndObservation: "6-limits-and-observation",
     }
 }
 

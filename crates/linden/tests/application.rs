@@ -694,7 +694,8 @@ fn a_key_that_must_be_there_and_is_not_is_named() {
 fn a_file_that_was_named_must_exist() {
     let missing = std::env::temp_dir().join("linden-test-no-such-file.toml");
     let said = chain(&run(boot_fails(builder().config_file(&missing))));
-    let expected = format!("the configuration is refused\ncannot read {}\n", missing.display());
+    let expected =
+        format!("the configuration is refused\ncannot read {}; check", missing.display());
     assert!(said.starts_with(&expected), "{said}");
 }
 

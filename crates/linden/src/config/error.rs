@@ -124,7 +124,11 @@ pub(super) fn is_secret(path: &str) -> bool {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Read { path, .. } => write!(f, "cannot read {}", path.display()),
+            Self::Read { path, .. } => write!(
+                f,
+                "cannot read {}; check that the path is right and that this user may read the file",
+                path.display()
+            ),
             Self::Syntax { path, line, column, message } => {
                 write!(f, "{}:{line}:{column}: {message}", path.display())
             }

@@ -21,7 +21,10 @@ const BAD_LINES_SHOWN_MAX: usize = 10;
 /// Aggregates one file and prints the result.
 pub(crate) async fn ingest(node: NodeBuilder, args: IngestArgs) -> Result<(), BoxError> {
     let file = File::open(&args.file)
-        .map_err(|error| format!("cannot read {}: {error}", args.file.display()))?;
+        .map_err(|error| {
+            let file = args.file.display();
+            format!("cannot read {file}: {error}; check that the path is right and that this user may read the file")
+        })?;
     let booted = node
         .name("shop-ingest@127.0.0.1")
         .other_tables(&["auth", "billing", "catalog", "notifications", "orders", "web"])

@@ -161,16 +161,28 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OpenError::Directory { directory, .. } => {
-                write!(f, "cannot make the directory {}", directory.display())
+                write!(
+                    f,
+                    "cannot make the directory {}; check the rights of its parent, or choose another one",
+                    directory.display()
+                )
             }
-            OpenError::Make { path, .. } => write!(f, "cannot make {}", path.display()),
+            OpenError::Make { path, .. } => write!(
+                f,
+                "cannot make {}; check the rights of its directory and the room on the disk",
+                path.display()
+            ),
             OpenError::InUse { path } => write!(
                 f,
                 "{} is in use; stop the other program or choose another path",
                 path.display()
             ),
-            OpenError::Open { path, .. } => write!(f, "cannot open {}", path.display()),
-            OpenError::Read { path, .. } => write!(f, "cannot read {}", path.display()),
+            OpenError::Open { path, .. } => {
+                write!(f, "cannot open {}; check its rights", path.display())
+            }
+            OpenError::Read { path, .. } => {
+                write!(f, "cannot read {}; check its rights and the disk", path.display())
+            }
             OpenError::OtherFormat { path, schema, found: None } => {
                 write!(f, "{} is no {} file; choose another path", path.display(), schema.name)
             }

@@ -124,7 +124,11 @@ impl fmt::Display for KeyError {
         match self {
             KeyError::NoRandomness(_) => f.write_str("the system has no randomness for a key"),
             KeyError::Io { path, .. } => {
-                write!(f, "cannot read or write the key file {}", path.display())
+                write!(
+                    f,
+                    "cannot read or write the key file {}; check its rights and those of its directory",
+                    path.display()
+                )
             }
             KeyError::Malformed { path } => write!(
                 f,

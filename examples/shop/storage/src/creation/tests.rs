@@ -206,5 +206,8 @@ fn a_volatile_name_is_given_when_its_directory_is_synced() {
 fn what_has_no_directory_is_not_made() {
     let error = make(&Model::new(), Path::new("/")).unwrap_err();
     assert!(matches!(error, OpenError::Make { .. }), "{error:?}");
-    assert_eq!(error.to_string(), "cannot make /");
+    assert_eq!(
+        error.to_string(),
+        "cannot make /; check the rights of its directory and the room on the disk"
+    );
 }
