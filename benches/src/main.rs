@@ -14,6 +14,7 @@ mod measure;
 mod outcome;
 mod plan;
 mod results;
+mod rss;
 mod scenario;
 mod stats;
 mod systems;

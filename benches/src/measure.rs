@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::outcome::Metric;
+pub(crate) use crate::rss::rss_bytes;
 use crate::stats;
 
 /// Round trips in a round of `call`.
@@ -162,18 +163,6 @@ impl Latch {
     }
 }
 
-/// Resident memory of this OS process.
-pub(crate) fn rss_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("/proc is mounted");
-    rss_of_status(&status).expect("the kernel reports VmRSS")
-}
-
-fn rss_of_status(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
-}
-
 /// What this OS process has used of the processors.
 pub(crate) fn processor_time() -> Duration {
     let stat = fs::read_to_string("/proc/self/stat").expect("/proc is mounted");
@@ -265,13 +254,6 @@ mod tests {
         rounds.record(1, 1_000 * MS);
         assert!(rounds.go_on());
         assert_eq!(rounds.operations, 0);
-    }
-
-    #[test]
-    fn resident_memory_is_read_in_bytes() {
-        assert_eq!(rss_of_status("Name:\tx\nVmRSS:\t    2048 kB\nThreads:\t1\n"), Some(2_097_152));
-        assert_eq!(rss_of_status("Name:\tx\n"), None);
-        assert!(rss_bytes() > 0);
     }
 
     #[test]

@@ -4,12 +4,16 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "../rss.rs"]
+mod rss;
+
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use linden::prelude::*;
 use linden::{CountingAllocator, NodeOptions, live_bytes};
 use mimalloc::MiMalloc;
+use rss::rss_bytes;
 use serde_json::json;
 
 #[global_allocator]
@@ -74,10 +78,10 @@ const WARM_UP: u64 = 1_000;
 async fn scale(processes: u64) -> Measured {
     let (warm, _) = start(WARM_UP).await;
     stop(warm).await;
-    let (rss, live) = (rss_bytes(), live());
+    let (rss_before, live_before) = (rss_bytes(), live());
     let (supervisor, started_in) = start(processes).await;
-    let rss_bytes = rss_bytes().saturating_sub(rss);
-    let live_bytes = self::live().saturating_sub(live);
+    let rss_bytes = rss_bytes().saturating_sub(rss_before);
+    let live_bytes = live().saturating_sub(live_before);
     let stopped_in = stop(supervisor).await;
     Measured { rss_bytes, live_bytes, started_in, stopped_in }
 }
@@ -111,12 +115,4 @@ async fn stop(supervisor: DynamicRef<()>) -> Duration {
 
 fn live() -> u64 {
     live_bytes().expect("the allocator counts")
-}
-
-/// Resident memory of this OS process.
-fn rss_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("/proc is mounted");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is there");
-    let kilobytes = line.trim().strip_suffix("kB").expect("it is in kB").trim();
-    kilobytes.parse::<u64>().expect("it is a number") * 1024
 }

@@ -333,16 +333,25 @@ fn spawn(node: &Node, params: Params) -> f64 {
     node.block_on(rate).expect("the driver does not crash")
 }
 
-async fn idle(params: Params) -> Vec<Metric> {
+async fn supervisor_of_counters() -> DynamicRef<()> {
     let supervisor = DynamicSupervisor::new(|(): &()| Counter::default);
-    let supervisor = supervisor.start().await.expect("the supervisor starts");
+    supervisor.start().await.expect("the supervisor starts")
+}
+
+/// Starts so many, each of which answers a call.
+async fn start_counters(supervisor: &DynamicRef<()>, count: u64) {
     let node = Node::current().expect("the driver runs on the node");
-    let before = measure::rss_bytes();
-    for _ in 0..params.idle_processes {
+    for _ in 0..count {
         let pid = supervisor.start_child(()).await.expect("the counter starts");
         let server = ServerRef::by_pid(&node, pid).expect("the counter lives");
         ask(&CounterClient::from(server)).await;
     }
+}
+
+async fn idle(params: Params) -> Vec<Metric> {
+    let supervisor = supervisor_of_counters().await;
+    let before = measure::rss_bytes();
+    start_counters(&supervisor, params.idle_processes).await;
     measure::idle_metrics(before, measure::rss_bytes(), params.idle_processes)
 }
 
@@ -368,14 +377,8 @@ fn timers(node: &Node, params: Params) -> f64 {
 }
 
 async fn idle_cpu(params: Params) -> Vec<Metric> {
-    let supervisor = DynamicSupervisor::new(|(): &()| Counter::default);
-    let supervisor = supervisor.start().await.expect("the supervisor starts");
-    let node = Node::current().expect("the driver runs on the node");
-    for _ in 0..measure::WAITING {
-        let pid = supervisor.start_child(()).await.expect("the counter starts");
-        let server = ServerRef::by_pid(&node, pid).expect("the counter lives");
-        ask(&CounterClient::from(server)).await;
-    }
+    let supervisor = supervisor_of_counters().await;
+    start_counters(&supervisor, measure::WAITING).await;
     let before = measure::processor_time();
     tokio::time::sleep(params.idle).await;
     measure::idle_cpu_metrics(before, measure::processor_time(), params.idle)

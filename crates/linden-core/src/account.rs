@@ -9,6 +9,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::counts::{add, nanos};
+
 /// What counts as one unit of [`Figures::started`].
 pub(crate) const START_UNIT: Duration = Duration::from_millis(100);
 
@@ -236,7 +238,6 @@ impl Drop for Account {
 
 impl Large {
     fn of(figures: &Figures) -> Self {
-        let nanos = u64::try_from(figures.processor_time.as_nanos()).unwrap_or(u64::MAX);
         Self {
             started: figures.started,
             restarts: AtomicU32::new(figures.restarts),
@@ -247,7 +248,7 @@ impl Large {
             unread: AtomicU32::new(figures.unread),
             peak: AtomicU32::new(figures.peak),
             memory: AtomicI64::new(figures.memory),
-            processor_nanos: AtomicU64::new(nanos),
+            processor_nanos: AtomicU64::new(nanos(figures.processor_time)),
         }
     }
 
@@ -278,8 +279,7 @@ impl Large {
     }
 
     fn add_processor_time(&self, time: Duration) {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.processor_nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.processor_nanos.fetch_add(nanos(time), Ordering::Relaxed);
     }
 
     fn read(&self) -> Figures {
@@ -296,11 +296,6 @@ impl Large {
             memory: self.memory.load(Ordering::Relaxed),
         }
     }
-}
-
-/// Adds to a figure that has one writer.
-fn add(figure: &AtomicU64, more: u64) {
-    figure.store(figure.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
 fn pointer(packed: u64) -> *mut Large {

@@ -104,6 +104,8 @@ pub struct WorkerRow {
     pub steals: u64,
     /// How often it went to sleep.
     pub parks: u64,
+    /// How often the worker here was replaced because it did not come back.
+    pub hand_offs: u64,
     /// Messages that processes took while it ran them.
     pub received: u64,
     /// Messages that processes sent while it ran them.

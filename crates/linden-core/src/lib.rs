@@ -77,6 +77,8 @@ mod cell;
 #[cfg(not(loom))]
 mod clock_pace;
 #[cfg(not(loom))]
+mod counts;
+#[cfg(not(loom))]
 mod cx;
 #[cfg(not(loom))]
 mod dead_letters;

@@ -26,7 +26,7 @@ static BOOKED: AtomicI64 = AtomicI64::new(0);
 thread_local! {
     /// Bytes allocated less bytes freed on this thread, and not booked.
     static KEPT: Cell<i64> = const { Cell::new(0) };
-    /// The same, since the worker that this thread is asked last.
+    /// The same, since the worker on this thread asked for it last.
     static OF_PROCESS: Cell<i64> = const { Cell::new(0) };
 }
 

@@ -214,6 +214,7 @@ fn retire_sleeper(node: &Node, holder: usize, stood: Duration) {
         inner.idle.end_search();
     }
     inner.fairness.retired.fetch_add(1, Ordering::Relaxed);
+    worker.counts.handed_off();
     inner.fairness.missing.fetch_add(1, Ordering::Relaxed);
     fill_missing(node);
     inner.wake_sleeper();
@@ -320,6 +321,7 @@ fn stands_still(node: &Node, index: usize, place: &mut Place, pace: &Pace) -> bo
         return false;
     }
     inner.fairness.retired.fetch_add(1, Ordering::Relaxed);
+    worker.counts.handed_off();
     if drives {
         inner.driving.set_stuck();
     }

@@ -7,10 +7,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::activation::inspect;
 use crate::cell::{CellRef, HEAVY, Header, NAMED};
+use crate::counts::nanos;
 use crate::cx::yield_now;
 use crate::id::{LocalPid, Pid};
 use crate::introspect::{ProcessInfo, ProcessRow, Status, WorkerRow};
@@ -162,6 +162,14 @@ impl Node {
         self.inner().local(pid).map(|cell| cell.account.set_restarts(restarts)).is_some()
     }
 
+    /// The processes that were killed while their code did not give its worker back, whose code still runs. They are dead for all
+    /// others, so no search finds them.
+    #[must_use]
+    pub fn zombies(&self) -> Vec<Pid> {
+        let zombies = self.inner().fairness.zombies.lock();
+        zombies.iter().map(|zombie| Pid::new(self.id(), *zombie)).collect()
+    }
+
     /// What waits in all mailboxes together. Counted by the watch while a worker is awake, so some milliseconds old, and 5 ms for
     /// each 1,024 processes that there ever were at once; on a simulated node, which has no watch, never.
     #[must_use]
@@ -187,11 +195,10 @@ impl Node {
         if last > PROCESS_QUERY_MAX {
             return Err(QueryTooLarge);
         }
-        let text = query.text.as_ref().map(|text| text.to_ascii_lowercase());
         let mut found = Found { first: BinaryHeap::new(), most: last, matching: 0 };
         let mut from = Some(0);
         while let Some(start) = from {
-            from = self.look_at(start, query, text.as_deref(), &mut found);
+            from = self.look_at(start, query, &mut found);
             yield_now().await;
         }
         let matching = found.matching;
@@ -202,13 +209,8 @@ impl Node {
     }
 
     /// Looks at [`STEP`] slots. Where to go on, if there are more.
-    fn look_at(
-        &self,
-        start: usize,
-        query: &ProcessQuery,
-        text: Option<&str>,
-        found: &mut Found,
-    ) -> Option<usize> {
+    fn look_at(&self, start: usize, query: &ProcessQuery, found: &mut Found) -> Option<usize> {
+        let text = query.text.as_deref();
         let group = |header: &Header| self.inner().group_name(header);
         self.inner().table.scan(start, STEP, |slot| {
             // What costs little is decided while the slot is held; a text is looked for afterwards.
@@ -247,7 +249,7 @@ impl Node {
     }
 }
 
-/// Whether `text`, in lower case, occurs.
+/// Whether `text` occurs; the case of ASCII letters is not minded.
 fn has_text(place: &str, text: &str) -> bool {
     let (place, text) = (place.as_bytes(), text.as_bytes());
     text.is_empty() || place.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text))
@@ -297,10 +299,6 @@ impl Entry {
     }
 }
 
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
 /// The first of what was found, the last of them on top.
 struct Found {
     first: BinaryHeap<Entry>,
@@ -328,7 +326,7 @@ mod tests {
     #[test]
     fn a_text_is_found_in_any_case_and_anywhere() {
         for (place, text, expected) in [
-            ("Billing", "bill", true),
+            ("Billing", "BILL", true),
             ("the BILLING one", "billing", true),
             ("bill", "billing", false),
             ("", "", true),

@@ -57,8 +57,8 @@ impl Priority {
 /// The processes of a node that are due and not normal.
 #[derive(Default, Debug)]
 pub(crate) struct PriorityQueues {
-    /// How many are in the queues; written behind each push and before each pop's end, so that it may be too small for a moment
-    /// and is right when it is needed: who pushes wakes a worker afterwards.
+    /// How many are in the queues. Added to behind a push, so a pop that is faster takes it below zero for a moment, which reads as
+    /// `not empty`: a look in vain. Who pushes wakes a worker afterwards.
     waiting: AtomicUsize,
     max: Injector,
     high: Injector,

@@ -12,6 +12,7 @@ use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
 use crate::cell::Header;
+use crate::counts::{add, nanos};
 use crate::duty::Duty;
 use crate::id::LocalPid;
 use crate::introspect::{WorkerRow, WorkerStatus};
@@ -72,6 +73,8 @@ pub(crate) struct WorkerCounts {
     idle_since: AtomicU64,
     parks: AtomicU64,
     steals: AtomicU64,
+    /// By the watch.
+    hand_offs: AtomicU64,
 }
 
 impl WorkerCounts {
@@ -103,18 +106,14 @@ impl WorkerCounts {
         add(&self.parks, 1);
     }
 
+    /// The place was handed to another worker. The watch's.
+    pub(crate) fn handed_off(&self) {
+        add(&self.hand_offs, 1);
+    }
+
     pub(crate) fn stole(&self) {
         add(&self.steals, 1);
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Adds to a count that has one writer.
-fn add(count: &AtomicU64, more: u64) {
-    count.store(count.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
 /// The thread that a worker is.
@@ -184,6 +183,7 @@ impl Remote {
             queue_len: self.stealer.as_ref().map_or(0, Stealer::len),
             steals: count(&self.counts.steals),
             parks: count(&self.counts.parks),
+            hand_offs: count(&self.counts.hand_offs),
             received: count(&self.activity.received),
             sent: count(&self.activity.sent),
             spawned: count(&self.spawned),

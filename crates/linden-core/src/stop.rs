@@ -14,7 +14,7 @@ use crate::node::Node;
 use crate::reason::Reason;
 use crate::worker;
 
-/// How long killed processes may take to end. Those that do not are stuck in code that never awaits.
+/// How long killed processes, and the code of zombies, may take to end. Those that do not are stuck in code that never awaits.
 const KILL_WAIT: Duration = Duration::from_secs(5);
 /// How long blocking work (`spawn_blocking`) may take to end.
 const BLOCKING_WAIT: Duration = Duration::from_secs(5);
@@ -62,14 +62,13 @@ impl Node {
         let mut report = StopReport::default();
         self.shut_down(grace);
         inner.life.closed.store(true, Ordering::SeqCst);
+        let end = Instant::now() + KILL_WAIT;
         if !self.all_ended() {
-            report.killed = self.kill_all();
+            report.killed = self.kill_all(end);
         }
-        self.wait_for_zombies();
+        self.wait_for_zombies(end);
         report.zombies = inner.table.iter().map(|cell| cell.pid()).collect();
-        let zombies = inner.fairness.zombies.lock();
-        report.zombies.extend(zombies.iter().map(|zombie| Pid::new(self.id(), *zombie)));
-        drop(zombies);
+        report.zombies.extend(self.zombies());
         inner.quit();
         if report.zombies.is_empty() {
             // The watch may just have started one more; it is joined before those.
@@ -113,15 +112,13 @@ impl Node {
     }
 
     /// Waits for the code of processes that have ended without it.
-    fn wait_for_zombies(&self) {
-        let end = Instant::now() + KILL_WAIT;
-        while !self.inner().fairness.zombies.lock().is_empty() && Instant::now() < end {
+    fn wait_for_zombies(&self, end: Instant) {
+        while !self.zombies().is_empty() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    fn kill_all(&self) -> Vec<Pid> {
-        let end = Instant::now() + KILL_WAIT;
+    fn kill_all(&self, end: Instant) -> Vec<Pid> {
         let mut killed: IdSet<LocalPid> = IdSet::default();
         let mut pause = Duration::from_micros(50);
         while !self.all_ended() && Instant::now() < end {

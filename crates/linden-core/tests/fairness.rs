@@ -128,6 +128,8 @@ fn beside_more_endless_loops_than_workers_calls_and_timers_are_served_and_the_lo
     }
     assert_eq!(named, loops);
     let fairness = node.fairness();
+    let hand_offs: u64 = node.worker_rows().iter().map(|row| row.hand_offs).sum();
+    assert_eq!(hand_offs, fairness.retired);
     assert_eq!((fairness.retired, fairness.away, fairness.missing), (4, 4, 0), "{fairness:?}");
     assert_eq!(ask(&node, &echo), 2);
     leash.let_end();
@@ -347,7 +349,6 @@ fn beside_a_task_of_a_library_that_holds_the_driver_processes_and_their_timers_g
         let leash = Leash::default();
         let of_task = leash.clone();
         let task = async move {
-            tokio::time::sleep(Duration::from_millis(1)).await;
             if blocks {
                 of_task.begun.fetch_add(1, Ordering::SeqCst);
                 while !of_task.is_off.load(Ordering::Relaxed) {

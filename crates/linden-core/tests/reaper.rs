@@ -168,7 +168,7 @@ fn a_killed_runaway_is_dead_for_all_others_while_its_code_goes_on() {
         assert_eq!(told.recv().expect("the listener is told"), (pid, Reason::Killed));
         let successor = node.spawn(|mut cx: Cx<()>| async move { drop(cx.recv().await) });
         node.register("victim", successor.pid()).expect("the name is free again");
-        assert_eq!(node.fairness().zombies, 1);
+        assert_eq!((node.fairness().zombies, node.zombies()), (1, vec![pid]));
         assert!(dropped.try_recv().is_err(), "its state is there as long as its code runs");
         leash.let_end();
         assert_eq!(dropped.recv().expect("its state goes with its code"), "dropped");
