@@ -8,7 +8,10 @@ use linden::config::LogFormat;
 use linden::log::Lines;
 use linden::prelude::*;
 use linden::supervisor::decision::{AutoShutdown, Shutdown};
-use linden::{CrashReporter, DeadLetterReporter, NodeOptions, TraceContext};
+use linden::{
+    CrashReporter, DeadLetterReporter, MailboxAlarm, MailboxListener, MailboxReporter, NodeOptions,
+    TraceContext,
+};
 use linden_core::{ExitEvent, ExitListener, Simulation};
 use program::{again, role};
 use serde_json::Value;
@@ -367,6 +370,72 @@ fn dead_letters_are_logged_with_target_type_and_trace_and_a_storm_in_part() {
     assert_eq!(values(&events, "untold"), ["5"]);
     assert_eq!(values(&events, "trace_id"), ["1f".repeat(16)]);
     assert_eq!(values(&events, "found_by").len(), 1);
+}
+
+/// Passes on what the watch's thread tells a reporter, under a subscriber of the test's.
+struct OnWatch(Journal<Fields>);
+
+impl OnWatch {
+    fn under<R>(&self, tell: impl FnOnce() -> R) -> R {
+        let subscriber = tracing_subscriber::registry().with(Keep(self.0.clone()));
+        tracing::subscriber::with_default(subscriber, tell)
+    }
+}
+
+impl ExitListener for OnWatch {
+    fn process_exited(&self, event: &ExitEvent<'_>) {
+        self.under(|| CrashReporter.process_exited(event));
+    }
+}
+
+impl MailboxListener for OnWatch {
+    fn above_watermark(&self, alarm: &MailboxAlarm) {
+        self.under(|| MailboxReporter.above_watermark(alarm));
+    }
+}
+
+// proves: FAIR-07, LIMIT-08
+#[test]
+fn zombies_and_mailboxes_that_are_too_long_are_logged_with_who_it_is() {
+    let journal = Journal::new();
+    let node = Node::start(NodeOptions {
+        workers: 2,
+        exit_listener: Some(Arc::new(OnWatch(journal.clone()))),
+        mailbox_listener: Some(Arc::new(OnWatch(journal.clone()))),
+        mailbox_watermark: Some(10),
+        ..quiet()
+    })
+    .expect("the system gives threads");
+    let (lets_end, ends) = std::sync::mpsc::channel::<()>();
+    let (begins, begun) = std::sync::mpsc::channel();
+    let stuck = node.spawn(|cx: linden::Cx<u64>| async move {
+        cx.register("the stuck one").expect("the name is free");
+        begins.send(()).expect("the test waits");
+        // Keeps its worker, which no process should.
+        let _ = ends.recv();
+    });
+    begun.recv().expect("it runs");
+    (0..20).for_each(|number| stuck.send(number).expect("it lives"));
+    let said = |message: &str| {
+        let is_it = |event: &Fields| event["message"].starts_with(message);
+        journal.entries().into_iter().find(is_it)
+    };
+    let until_said = |message: &str| loop {
+        match said(message) {
+            Some(event) => break event,
+            None => std::thread::yield_now(),
+        }
+    };
+    let alarm = until_said("more messages wait on this node");
+    assert_eq!((&*alarm["level"], &*alarm["watermark"]), ("WARN", "10"));
+    assert!(alarm["longest"].starts_with(&format!("the stuck one {} (", stuck.pid())), "{alarm:?}");
+    node.exit(stuck.pid(), Reason::Kill);
+    let zombie = until_said("killed while its code did not give its worker back");
+    assert_eq!((&*zombie["level"], &*zombie["name"]), ("WARN", "the stuck one"));
+    assert_eq!(zombie["pid"], stuck.pid().to_string());
+    assert!(said("process crashed").is_none(), "it was ended, and has not crashed");
+    lets_end.send(()).expect("it waits");
+    node.stop(1.secs());
 }
 
 /// What a node logs whose server is asked for a payment and to crash, in a trace.
