@@ -267,9 +267,7 @@ impl Worker {
         match signal {
             Signal::Exit { from, reason, via } => {
                 // LINK-02: an exit through a link that this process took down is not heard.
-                // SAFETY: owned.
                 if via == ExitVia::Link && !bonds::unlink(header, from) {
-                    // SAFETY: owned.
                     bonds::forget_unlink(header, from);
                     return None;
                 }
@@ -277,15 +275,12 @@ impl Worker {
             }
             Signal::Link { from } => {
                 // LINK-05: a link that crosses this process's unlink goes with it, as it does at the other end.
-                // SAFETY: owned.
                 if !bonds::is_unlinking(header, from) {
-                    // SAFETY: owned.
                     bonds::link(header, from);
                 }
                 None
             }
             Signal::Unlink { from, id } => {
-                // SAFETY: owned.
                 bonds::unlink(header, from);
                 self.node().signal(from, Signal::UnlinkAck { from: own, id });
                 None

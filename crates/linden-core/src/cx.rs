@@ -230,7 +230,6 @@ impl<M: Message> Cx<M> {
         if pid == self.pid() {
             return;
         }
-        // SAFETY: the process is polled here, so this is its owner, and no other reference to its bonds is held.
         if bonds::link(&self.cell, pid) {
             self.cell.node().signal(pid, Signal::Link { from: self.pid() });
         }
@@ -242,7 +241,6 @@ impl<M: Message> Cx<M> {
     /// Outside of the process.
     pub fn unlink(&self, pid: Pid) {
         self.check_here();
-        // SAFETY: as in `link`.
         bonds::take_link_down(&self.cell, pid);
     }
 
@@ -256,7 +254,6 @@ impl<M: Message> Cx<M> {
         if pid.node() != self.pid().node() {
             self.cell.set_flag(REMOTE);
         }
-        // SAFETY: as in `link`.
         bonds::bonds(&self.cell).monitors.insert(reference, pid);
         let watcher = Watcher::Process(self.pid());
         self.cell.node().signal(pid, Signal::Monitor { reference, watcher });
@@ -278,14 +275,13 @@ impl<M: Message> Cx<M> {
     /// Outside of the process.
     pub fn demonitor(&self, reference: Ref, flush: Flush) {
         self.check_here();
-        // SAFETY: as in `link`.
         let monitored = bonds::bonds(&self.cell).monitors.remove(&reference);
         if let Some(pid) = monitored {
             self.cell.node().signal(pid, Signal::Demonitor { reference });
         }
         if flush == Flush::Yes {
             let is_down = |link| matches!(info_of(link), Some(Info::Down { reference: of, .. }) if *of == reference);
-            // SAFETY: as in `link`.
+            // SAFETY: the process is polled here, so this is its owner, and no other reference to its owner part is held.
             let inbox = unsafe { &mut self.cell.owner().inbox };
             // SAFETY: a fresh place.
             let down = unsafe { inbox.take_first(&mut None, is_down) };
@@ -309,7 +305,7 @@ impl<M: Message> Cx<M> {
     #[must_use]
     pub fn info(&self) -> ProcessInfo {
         self.check_here();
-        // SAFETY: as in `link`.
+        // SAFETY: as in `demonitor`.
         unsafe { inspect(&self.cell) }
     }
 
@@ -358,7 +354,6 @@ impl<M: Message> Cx<M> {
     pub fn answer_at_exit(&self, reply: Reply<Reason>) {
         self.check_here();
         let reference = self.cell.node().new_ref();
-        // SAFETY: as in `link`.
         bonds::bonds(&self.cell).watchers.push((reference, Watcher::Slot(reply)));
     }
 

@@ -146,13 +146,10 @@ impl Node {
                 let _ = handle.signal(Signal::Exit { from, reason, via });
             }
             (Some(parent), ParentLink::Linked) => {
-                // SAFETY: the parent is the process that runs here.
                 bonds::link(parent, Pid::new(inner.id, local));
             }
             (Some(parent), ParentLink::Monitored(reference)) => {
-                // SAFETY: the parent is the process that runs here.
                 bonds::bonds(parent).monitors.insert(reference, handle.pid());
-                // SAFETY: who makes a process is its owner until it is in a run queue.
                 let watchers = &mut bonds::bonds(&handle).watchers;
                 watchers.push((reference, Watcher::Process(parent.pid())));
             }
@@ -212,7 +209,6 @@ pub fn unlink(pid: Pid) {
     let Some(own) = worker::running_process() else { return };
     // SAFETY: the process runs here.
     let own = unsafe { own.as_ref() };
-    // SAFETY: it runs here and the core is not at it, so this is its owner, and no other reference to its bonds is held.
     bonds::take_link_down(own, pid);
 }
 
