@@ -70,6 +70,17 @@ impl<M: Message> Cx<M> {
 
     /// Runs `f` with the worker that polls this process.
     fn here<R>(&self, f: impl FnOnce(&Worker) -> R) -> R {
+        let reaped = || {
+            panic!(
+                "process {} was killed while its code ran on: for all others it has ended, and its Cx does nothing any more",
+                self.pid()
+            )
+        };
+        self.here_or(reaped, f)
+    }
+
+    /// As [`Cx::here`]; `reaped` says what happens in a process that was killed while its code ran on.
+    fn here_or<R>(&self, reaped: impl FnOnce() -> R, f: impl FnOnce(&Worker) -> R) -> R {
         worker::with_here(|worker| match worker {
             Some(worker)
                 if worker.is_current(self.cell.as_ptr())
@@ -78,10 +89,9 @@ impl<M: Message> Cx<M> {
             {
                 f(worker)
             }
-            _ if self.cell.flag(REAPED) => panic!(
-                "process {} was killed while its code ran on: for all others it has ended, and its Cx does nothing any more",
-                self.pid()
-            ),
+            Some(worker) if worker.is_current(self.cell.as_ptr()) && self.cell.flag(REAPED) => {
+                reaped()
+            }
             _ => panic!(
                 "the Cx of process {} was used outside of it: a Cx stays in its process; send the process a message instead",
                 self.pid()
@@ -507,7 +517,9 @@ impl<M: Message> Cx<M> {
         cx: &Context<'_>,
         mut take: impl FnMut() -> Option<NonNull<Link>>,
     ) -> Poll<NonNull<Link>> {
-        self.here(|worker| {
+        // There is no more mail for it: the code has come back, and what is left is dropped.
+        let reaped = || Poll::Pending;
+        self.here_or(reaped, |worker| {
             if worker.messages_left.get() == 0 || worker.reductions_left.get() == 0 {
                 worker.yielding.set(true);
                 if worker::own_process(cx.waker()).is_none() {

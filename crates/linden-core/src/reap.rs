@@ -4,7 +4,8 @@
 //! that it runs was sent a `kill`. Who ends a process is agreed on by the flag `EXITING`: the owner sets it as it begins the end,
 //! the reaper together with `REAPED`; who finds it set leaves the end to the other. The reaper closes the mailbox, frees the
 //! names and the pid, tells links and monitors, and has what was in the mailbox answered. The future stays the owner's: its code
-//! goes on, as a *zombie*, holds what it holds, and when it returns the rest is dropped. A use of its `Cx` panics from then on.
+//! goes on, as a *zombie*, holds what it holds, and when it returns the rest is dropped. A receive ends it quietly, and any other use
+//! of its `Cx` panics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;

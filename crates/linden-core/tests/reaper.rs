@@ -127,15 +127,17 @@ fn a_killed_runaway_is_dead_for_all_others_while_its_code_goes_on() {
         let pid = victim.pid();
         node.register("victim", pid).expect("the name is free");
         let (news, hears) = channel();
-        let watcher = node.spawn(move |mut cx: Cx<()>| async move {
+        let (ties, tied) = channel();
+        node.spawn(move |mut cx: Cx<()>| async move {
             cx.trap_exit(true);
             cx.link(pid);
             cx.monitor(pid);
+            let _ = ties.send(());
             while let Mail::Info(info) = cx.recv().await {
                 let _ = news.send(info);
             }
         });
-        node.block_on(async { node.process_info(watcher.pid()).await });
+        tied.recv().expect("it has linked itself");
         victim.send(Ask::Run).expect("it lives");
         begun.recv().expect("it runs");
         // What comes now is not read by the victim any more.
@@ -171,8 +173,10 @@ fn a_killed_runaway_is_dead_for_all_others_while_its_code_goes_on() {
         assert_eq!((node.fairness().zombies, node.zombies()), (1, vec![pid]));
         assert!(dropped.try_recv().is_err(), "its state is there as long as its code runs");
         leash.let_end();
+        // It goes back to its receive.
         assert_eq!(dropped.recv().expect("its state goes with its code"), "dropped");
         await_no_zombie(&node);
+
         assert_eq!(
             node.whereis("victim"),
             Some(successor.pid()),
