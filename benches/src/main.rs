@@ -247,6 +247,13 @@ impl Launcher {
     /// The program beside this one whose allocator counts.
     fn scale_command(&self, servers: u64) -> io::Result<Command> {
         let program = std::env::current_exe()?.with_file_name("linden-scale");
+        if !program.is_file() {
+            let mend = "build it by `cargo build --profile bench -p linden-benches`, or use `cargo xtask bench`";
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("{} is missing: {mend}", program.display()),
+            ));
+        }
         let servers = servers / self.size.params().scale_divisor;
         let mut command = Command::new(program);
         command
